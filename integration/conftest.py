@@ -1,0 +1,47 @@
+"""What the integration tests start from: a home of their own, and real Redis servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from child_program import home_environment
+from real_redis import free_port, new_password, running_server
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The home of a user who has never run anything."""
+    path = tmp_path / "home"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def environment(home: Path) -> dict[str, str]:
+    """The environment of that user."""
+    return home_environment(home)
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    """A Redis server without a password."""
+    with running_server(tmp_path, free_port()) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url_with_password(tmp_path: Path) -> Iterator[str]:
+    """A Redis server that wants a password, which is in the URL."""
+    with running_server(tmp_path, free_port(), new_password()) as url:
+        yield url
+
+
+@pytest.fixture(params=["no password", "password"])
+def any_redis_url(request: pytest.FixtureRequest) -> str:
+    """A Redis server, once without and once with a password."""
+    name = "redis_url" if request.param == "no password" else "redis_url_with_password"
+    url: str = request.getfixturevalue(name)
+    return url

@@ -1,0 +1,115 @@
+"""What an agent's core wants done, for the head to carry out. Nothing here decides anything.
+
+Actions come in batches, at most one of each kind per executor and event, in the order in which they are to be sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Union
+
+from .node.orders import EndRecord
+
+
+class ReportItem(NamedTuple):
+    """News of one unit for Redis.
+
+    Attributes:
+        id: The unit.
+        attempt: The attempt that this is about.
+        letter: ``R`` running, ``D`` done, ``F`` failed, ``C`` canceled, ``E`` failed by itself (a retry may follow),
+            ``L`` cut off, ``U`` never started.
+        reason: Empty for ``R``, ``D`` and ``U``, else one of :data:`pilot_protocol.messages.REASONS`. It holds
+            even where the END says otherwise: a canceled unit may have exited with 0.
+        message: For people; may be empty.
+        end: The executor's record; None when there is none.
+        cores: Core numbers as ``0-3,8``; empty when it never had any.
+        node: Index of the node; -1 when it never had one.
+    """
+
+    id: str
+    attempt: int
+    letter: str
+    reason: str = ""
+    message: str = ""
+    end: EndRecord | None = None
+    cores: str = ""
+    node: int = -1
+
+
+@dataclass(frozen=True)
+class SendRetract:
+    """Frame ``["retract", unit_ids]``."""
+
+    executor: int
+    unit_ids: list[str]
+
+
+@dataclass(frozen=True)
+class SendStart:
+    """Frame ``["start", orders]``; to be noted in the journal before it is sent."""
+
+    executor: int
+    orders: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class SendPlace:
+    """Frame ``["place", places]``: ``(id, core numbers)`` each."""
+
+    executor: int
+    places: list[tuple[str, list[int]]]
+
+
+@dataclass(frozen=True)
+class SendSignal:
+    """Frame ``["signal", signals]``: ``(id, signal number)`` each."""
+
+    executor: int
+    signals: list[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Tell Redis; to be answered by one :class:`~pilot_agent.events.ReportConfirmed`. Never two at a time."""
+
+    items: Sequence[ReportItem]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Lease units; to be answered by one :class:`~pilot_agent.events.UnitsClaimed`. Never two at a time.
+
+    Attributes:
+        want: At most so many units.
+        cores: For all of them together.
+        reserve: 1: one of them may ask for more than is left of ``cores``; cores are then kept for it.
+    """
+
+    want: int
+    cores: int
+    reserve: int
+
+
+@dataclass(frozen=True)
+class WakeAt:
+    """Send a :class:`~pilot_agent.events.Tick` at this time (the clock of ``now_s``); replaces an earlier wish."""
+
+    at_s: float
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The pilot has ended: nothing runs, all is reported. The last action.
+
+    Attributes:
+        state: Final state of the pilot.
+        reason: Why.
+    """
+
+    state: str
+    reason: str
+
+
+Action = Union[SendRetract, SendStart, SendPlace, SendSignal, Report, Claim, WakeAt, Finish]

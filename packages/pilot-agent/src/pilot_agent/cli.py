@@ -1,0 +1,51 @@
+"""The agent's command line: one settings file, and which of the agent's processes to be."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pilot_protocol.errors import PilotError
+
+from .config import AgentConfig, read_config
+from .exit_codes import REFUSED
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the supervisor, or with ``--head`` the head that it starts; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="pilot-agent", description="Runs compute units on the cores that a pilot holds."
+    )
+    parser.add_argument(
+        "--config", type=Path, required=True, help="settings file, readable by its owner alone"
+    )
+    parser.add_argument("--head", action="store_true", help="be the head; started by the supervisor")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, stream=sys.stderr)
+    try:
+        config = read_config(options.config)
+        return _run_head(config) if options.head else _supervise(config)
+    except (PilotError, OSError) as error:
+        print(f"pilot-agent: {error}", file=sys.stderr)  # noqa: T201 - a command line's last words
+        return REFUSED
+
+
+def _supervise(config: AgentConfig) -> int:
+    from .supervisor import Supervisor  # noqa: PLC0415 - each process loads only what it is
+
+    config.sandbox.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Supervisor(config.path, config.lifeline_fd).run()
+
+
+def _run_head(config: AgentConfig) -> int:
+    from .agent import run_head  # noqa: PLC0415 - redis and asyncio are the head's alone
+
+    if config.lifeline_fd is not None:
+        os.set_inheritable(config.lifeline_fd, False)
+    return run_head(config)

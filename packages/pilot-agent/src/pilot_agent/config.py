@@ -1,0 +1,167 @@
+"""Settings of an agent: read once from the file that the client wrote. The only reader of the agent's environment.
+
+The file holds the session's key and the password of Redis. It belongs to the user, nobody else may read it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pilot_protocol.errors import CoordinationError, DescriptionError
+
+DEFAULT_LEASE_S = 30.0
+DEFAULT_GRACE_S = 10.0
+DEFAULT_LOST_TIMEOUT_S = 600.0
+MOST_EXECUTORS = 2
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """What an agent is told at its start."""
+
+    path: Path
+    coordination_url: str = field(repr=False)
+    """With the password; never logged."""
+    session: str
+    key: bytes = field(repr=False)
+    pilot: str
+    service: str
+    cores: int
+    sandbox: Path
+    lease_s: float = DEFAULT_LEASE_S
+    grace_s: float = DEFAULT_GRACE_S
+    """Time between SIGTERM and SIGKILL for a unit that is to end."""
+    walltime_s: float | None = None
+    executors: int = 1
+    gpus: int = 0
+    memory_mb: int | None = None
+    label: str = ","
+    lifeline_fd: int | None = None
+    lost_timeout_s: float = DEFAULT_LOST_TIMEOUT_S
+    """How long the agent looks for a Redis that is gone before it gives up its allocation."""
+    on_partition: str = "stop"
+    """``stop``: units end shortly before the lease of an agent without Redis does; ``continue``: they go on."""
+
+    @property
+    def lease_ms(self) -> int:
+        """The lease in whole milliseconds."""
+        return int(self.lease_s * 1000)
+
+    @property
+    def beat_s(self) -> float:
+        """Time between heartbeats: a third of the lease."""
+        return self.lease_s / 3
+
+
+_LEAST_LEASE_S = 1.0
+
+
+def read_config(path: Path) -> AgentConfig:
+    """Read an agent's settings.
+
+    Raises:
+        CoordinationError: The file is missing, belongs to somebody else, or others may read it.
+        DescriptionError: A setting is missing or has a wrong value.
+    """
+    content = _read_private(path)
+    options = content.get("options") or {}
+    cores = _whole(content, "cores", least=1)
+    return AgentConfig(
+        path=path,
+        coordination_url=_text(content, "coordination_url"),
+        session=_text(content, "session"),
+        key=_key(content),
+        pilot=_text(content, "pilot"),
+        service=_text(content, "service"),
+        cores=cores,
+        sandbox=Path(_text(content, "sandbox")),
+        lease_s=_number(content, "lease_s", DEFAULT_LEASE_S, least=_LEAST_LEASE_S),
+        grace_s=_number(options, "grace_s", DEFAULT_GRACE_S, least=0.0),
+        walltime_s=_number(content, "walltime_s", None, least=0.0),
+        executors=_executors(options, cores),
+        gpus=_whole(content, "gpus", default=0),
+        memory_mb=_whole(content, "memory_mb", default=0) or None,
+        label=str(content.get("label") or ","),
+        lifeline_fd=content.get("lifeline_fd"),
+        lost_timeout_s=_number(options, "lost_timeout_s", DEFAULT_LOST_TIMEOUT_S, least=0.0),
+        on_partition=_choice(options, "on_partition", ("stop", "continue")),
+    )
+
+
+def _read_private(path: Path) -> Mapping[str, Any]:
+    try:
+        status = path.stat()
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise CoordinationError(f"the agent's settings {path} cannot be read: {error.strerror}") from error
+    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
+        raise CoordinationError(
+            f"the agent's settings {path} hold secrets; make them yours alone: chmod 600 {path}"
+        )
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise DescriptionError(f"the agent's settings {path} are not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise DescriptionError(f"the agent's settings {path} are no JSON object")
+    return content
+
+
+def _text(content: Mapping[str, Any], name: str) -> str:
+    value = content.get(name)
+    if not isinstance(value, str) or not value:
+        raise DescriptionError(
+            f"agent setting {name} is {value!r}; a text is required", key=name, value=value
+        )
+    return value
+
+
+def _key(content: Mapping[str, Any]) -> bytes:
+    try:
+        return bytes.fromhex(_text(content, "key"))
+    except ValueError as error:
+        raise DescriptionError("agent setting key is not hexadecimal", key="key") from error
+
+
+def _whole(content: Mapping[str, Any], name: str, *, default: int | None = None, least: int = 0) -> int:
+    value = content.get(name)
+    value = default if value is None else value
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise DescriptionError(
+            f"agent setting {name} is {value!r}; a whole number of at least {least} is required",
+            key=name,
+            value=value,
+        )
+    return value
+
+
+def _number(content: Mapping[str, Any], name: str, default: Any, *, least: float) -> Any:
+    value = content.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or value < least:
+        raise DescriptionError(
+            f"agent setting {name} is {value!r}; a number of at least {least} is required",
+            key=name,
+            value=value,
+        )
+    return float(value)
+
+
+def _executors(options: Mapping[str, Any], cores: int) -> int:
+    return min(_whole(options, "executors", default=min(MOST_EXECUTORS, cores), least=1), cores)
+
+
+def _choice(options: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
+    value = options.get(name, allowed[0])
+    if value not in allowed:
+        raise DescriptionError(
+            f"agent option {name} is {value!r}; allowed: {', '.join(allowed)}", key=name, value=value
+        )
+    return str(value)

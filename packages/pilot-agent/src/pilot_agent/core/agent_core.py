@@ -1,0 +1,256 @@
+"""The state machine of an agent: ``handle(event, now_s)`` returns the actions that follow.
+
+Here is what concerns the pilot as a whole: when units are started, asked for and reported, and when the pilot ends. The
+head carries actions out in the order in which they come and tells the core what happened; nothing else knows both.
+
+Invariant: after every event :func:`~pilot_agent.core.invariants.check` finds nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from pilot_agent.actions import Action, Finish, WakeAt
+from pilot_agent.events import (
+    CancelRequested,
+    Doorbell,
+    DrainRequested,
+    Event,
+    ExecutorEvents,
+    ExecutorLost,
+    ExecutorUp,
+    Fenced,
+    LeaseEnded,
+    LinkBack,
+    ReportConfirmed,
+    ReportsFound,
+    StopRequested,
+    Tick,
+    UnitsClaimed,
+)
+from pilot_agent.scheduler.reservation import MOST_OVERTAKES
+from pilot_agent.scheduler.scheduler import Scheduler
+from pilot_agent.scheduler.slots import NodeSpec
+from pilot_agent.unit_record import Cause
+
+from .claims import Claims
+from .endings import NEVER_STARTED, WALLTIME_OVER
+from .invariants import check
+from .patience import Patience
+from .progress import Progress
+from .termination import Termination
+from .unit_table import UnitTable
+
+_MARGIN_AFTER_GRACE_S = 5.0
+
+
+@dataclass(frozen=True)
+class CoreSettings:
+    """Settings of a pilot's core.
+
+    Attributes:
+        end_s: End of the pilot's walltime, on the clock of ``now_s``; None: it has none.
+        grace_s: Time between SIGTERM and SIGKILL.
+        margin_s: So long before ``end_s``, units are told to end; None: the grace and 5 s for the reports.
+        most_overtakes: How many later units may take cores that a larger one waits for.
+    """
+
+    end_s: float | None = None
+    grace_s: float = 10.0
+    margin_s: float | None = None
+    most_overtakes: int = MOST_OVERTAKES
+
+    @property
+    def stop_s(self) -> float:
+        """When units are told to end because the walltime does; infinite without one."""
+        if self.end_s is None:
+            return math.inf
+        return self.end_s - (self.grace_s + _MARGIN_AFTER_GRACE_S if self.margin_s is None else self.margin_s)
+
+
+class AgentCore:
+    """Decides for one pilot.
+
+    Args:
+        nodes: What the pilot has. Executors are numbered through, those of node 0 first; they count as running.
+        settings: See :class:`CoreSettings`.
+    """
+
+    def __init__(self, nodes: Sequence[NodeSpec], settings: CoreSettings | None = None) -> None:
+        settings = settings or CoreSettings()
+        self.scheduler = Scheduler(nodes, settings.most_overtakes)
+        self.table = UnitTable(self.scheduler)
+        self.termination = Termination(self.table, settings.grace_s)
+        self._progress = Progress(self.table, self.termination)
+        self.claims = Claims(self.scheduler)
+        self._patience = Patience(self.table, self.termination)
+        self._stop_s = settings.stop_s
+        self._ending: Finish | None = None
+        self._is_stopping = False
+        self._has_finished = False
+        self._armed_s = math.inf
+        self._handlers: dict[type, Callable[[Any, float], None]] = {
+            UnitsClaimed: self._units_claimed,
+            ExecutorEvents: self._executor_events,
+            ReportConfirmed: lambda event, now_s: self._progress.answer(event.outcomes, now_s),
+            ReportsFound: self._reports_found,
+            CancelRequested: self._cancel,
+            Tick: lambda _event, _now_s: None,
+            Doorbell: lambda _event, _now_s: self.claims.expect_work(),
+            DrainRequested: self._drain,
+            StopRequested: self._stop,
+            LeaseEnded: lambda _event, now_s: self.termination.fence(now_s),
+            Fenced: self._fenced,
+            LinkBack: self._link_back,
+            ExecutorLost: self._executor_lost,
+            ExecutorUp: lambda event, _now_s: self.scheduler.slots.revive_executor(event.executor),
+        }
+
+    def handle(self, event: Event, now_s: float) -> list[Action]:
+        """Take an event and return what is to be done, in this order.
+
+        The first event, :class:`~pilot_agent.events.Doorbell` for example, brings the first claim. After
+        :class:`~pilot_agent.actions.Finish` nothing follows any more.
+
+        Args:
+            event: What happened.
+            now_s: The time, on a clock that never goes back.
+
+        Raises:
+            ProtocolError: A report was answered with another number of outcomes than it has items.
+        """
+        if self._has_finished:
+            return []
+        if self._armed_s <= now_s:
+            self._armed_s = math.inf
+        self._handlers[type(event)](event, now_s)
+        return self._settle(now_s)
+
+    def held(self) -> list[tuple[str, int]]:
+        """Return unit and attempt of everything that Redis must count as this pilot's, for a sync."""
+        return self.table.held()
+
+    @property
+    def free_cores(self) -> int:
+        """Cores on which no unit stands."""
+        return self.scheduler.slots.free_cores
+
+    def sanity_check(self) -> None:
+        """Look whether all the books agree; costs a scan of everything.
+
+        Raises:
+            AssertionError: They do not; the message says which.
+        """
+        starts_units = not (self.termination.is_draining or self.termination.is_fenced)
+        check(self.table, starts_units=starts_units)
+
+    # --- events ---
+
+    def _units_claimed(self, event: UnitsClaimed, now_s: float) -> None:
+        cores = 0
+        for unit in event.units:
+            cores += unit.spec.cores
+            self._progress.take_in(unit, now_s)
+        self.table.reports.outbox += event.rejected
+        self.claims.answered(len(event.units), cores)
+        if event.rejected:
+            self.claims.expect_work()
+
+    def _executor_events(self, event: ExecutorEvents, now_s: float) -> None:
+        # A unit that was given cores ends with the others: the ends say who started, so they come first.
+        self._progress.ended(event.executor, event.ended, now_s)
+        self._progress.started(event.executor, event.started, now_s)
+        self._progress.retracted(event.executor, event.retracted, now_s)
+
+    def _executor_lost(self, event: ExecutorLost, now_s: float) -> None:
+        self._progress.executor_lost(event.executor, event.ended, now_s)
+
+    def _reports_found(self, event: ReportsFound, _now_s: float) -> None:
+        self.table.reports.outbox += event.items
+
+    def _cancel(self, event: CancelRequested, now_s: float) -> None:
+        for unit_id in event.unit_ids:
+            self.termination.cancel(unit_id, now_s)
+
+    def _drain(self, event: DrainRequested, _now_s: float) -> None:
+        if self._ending is None:
+            self._ending = Finish("Done", event.reason)
+            self.termination.drain()
+
+    def _stop(self, event: StopRequested, now_s: float) -> None:
+        cause = Cause(event.letter, event.unit_reason, "its pilot was stopped")
+        self._end(Finish(event.state, event.reason), cause, now_s)
+
+    def _end(self, ending: Finish, cause: Cause, now_s: float) -> None:
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._ending = ending
+            self.termination.stop(cause, now_s)
+
+    def _fenced(self, event: Fenced, now_s: float) -> None:
+        for unit_id in event.unit_ids:
+            record = self.table.records.get(unit_id)
+            if record is not None:
+                self.termination.drop(record, now_s)
+
+    def _link_back(self, _event: LinkBack, _now_s: float) -> None:
+        self.termination.is_fenced = False
+        self.claims.void()
+        self.table.reports.send_again()
+
+    # --- what follows from every event ---
+
+    def _settle(self, now_s: float) -> list[Action]:
+        self.termination.expire(now_s)
+        if now_s >= self._stop_s:
+            self._end(Finish("Done", "walltime"), WALLTIME_OVER, now_s)
+        for unit in self.table.take_superseding():
+            self._progress.take_in(unit, now_s)
+        may_start = not (self.termination.is_draining or self.termination.is_fenced)
+        if may_start:
+            self._schedule(now_s)
+        actions = self.table.frames.take()
+        if not self.termination.is_fenced:
+            self._talk(actions, now_s, may_claim=may_start)
+        self._set_alarm(actions, now_s)
+        return actions
+
+    def _schedule(self, now_s: float) -> None:
+        self._patience.check(now_s)
+        plan = self.scheduler.plan(now_s, self._stop_s - now_s)
+        self._progress.carry_out(plan, now_s)
+        for record in plan.too_long:
+            self.table.close(record, NEVER_STARTED)
+        if plan.too_long:
+            self.claims.put_off(now_s)
+        elif plan.placed or plan.chained:
+            self.claims.go_on()
+
+    def _talk(self, actions: list[Action], now_s: float, *, may_claim: bool) -> None:
+        reports = self.table.reports
+        is_idle = not (may_claim and (len(self.scheduler.queue) or self.scheduler.chains.count))
+        report = reports.take(now_s, is_idle=is_idle)
+        if report is not None:
+            actions.append(report)
+        claim = self.claims.take(now_s) if may_claim else None
+        if claim is not None:
+            actions.append(claim)
+        if self._ending is not None and not self.table.records and reports.is_empty:
+            self._has_finished = True
+            actions.append(self._ending)
+
+    def _set_alarm(self, actions: list[Action], now_s: float) -> None:
+        if self._has_finished:
+            return
+        times = [self.table.deadlines.next_s()]
+        if not self.termination.is_fenced:
+            times += [self.table.reports.wake_s(), self.claims.wake_s(now_s), self._patience.wake_s()]
+        if not self._is_stopping:
+            times.append(self._stop_s)
+        next_s = min((at_s for at_s in times if at_s is not None), default=math.inf)
+        if next_s < self._armed_s:
+            self._armed_s = next_s
+            actions.append(WakeAt(next_s))

@@ -1,0 +1,113 @@
+"""When to ask Redis for units, and for how many.
+
+Never by a timer: there must be room, and a reason to believe that Redis has something, which is a doorbell, a last claim
+that came back full, or room for units larger than those that the last claim could have brought.
+
+Invariant: at most one claim is under way.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from pilot_agent.actions import Claim
+from pilot_agent.scheduler.reservation import Reservation
+from pilot_agent.scheduler.scheduler import Scheduler
+
+MOST_UNITS = 500
+"""Of one claim."""
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+
+
+class _Room(NamedTuple):
+    units: int
+    cores: int
+    reserve: int
+    is_wide: bool
+    """Whether the room is worth a claim: cores would lie idle, or half of what is held ahead is used up."""
+
+
+class Claims:
+    """Decides on claims.
+
+    Args:
+        scheduler: Whose cores are to be filled.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self.under_way: Claim | None = None
+        self._expects_work = True
+        self._tried_cores = math.inf
+        """Up to so many cores, Redis had nothing more."""
+        self._paused_until_s = -math.inf
+        self._pause_s = 0.0
+
+    def take(self, now_s: float) -> Claim | None:
+        """Return the claim that is to be sent now, if any."""
+        if self.under_way is not None or now_s < self._paused_until_s:
+            return None
+        if not self._expects_work and self._tried_cores == math.inf:
+            return None
+        room = self._room(now_s)
+        want = min(room.units, room.cores, MOST_UNITS)
+        if want <= 0 or not room.is_wide:
+            return None
+        if not self._expects_work and not room.reserve and room.cores <= self._tried_cores:
+            return None
+        self._expects_work = False
+        self.under_way = Claim(want, room.cores, room.reserve)
+        return self.under_way
+
+    def _room(self, now_s: float) -> _Room:
+        scheduler = self._scheduler
+        queue = scheduler.queue
+        if scheduler.reservation is not None:
+            return self._room_beside(scheduler.reservation)
+        free = scheduler.slots.free_cores
+        ahead = scheduler.rates.prefetch(now_s)
+        waiting = len(queue)
+        is_wide = free > queue.cores or 2 * waiting <= ahead.units
+        return _Room(free + ahead.units - waiting, free + ahead.cores - queue.cores, 1, is_wide)
+
+    def _room_beside(self, reservation: Reservation) -> _Room:
+        """Return the room while cores are kept for a unit: what later ones may still take of it."""
+        queue = self._scheduler.queue
+        node = reservation.node
+        allowed = max(reservation.spare_cores, 0) + reservation.overtakes_left
+        free = self._scheduler.slots.free_cores - node.free_count + min(node.free_count, allowed)
+        cores = free - (queue.cores - reservation.record.shape.cores)
+        return _Room(free - (len(queue) - 1), cores, 0, is_wide=True)
+
+    def answered(self, units: int, cores: int) -> None:
+        """Take the reply: so many units came, which ask for so many cores in all."""
+        claim, self.under_way = self.under_way, None
+        if claim is None:
+            return
+        if units >= claim.want or cores >= claim.cores:
+            self._expects_work = True
+        self._tried_cores = math.inf if claim.reserve else claim.cores - cores
+
+    def expect_work(self) -> None:
+        """Note that the doorbell rang."""
+        self._expects_work = True
+
+    def void(self) -> None:
+        """Note that no reply will come to the claim under way, if there is one."""
+        self.under_way = None
+        self._expects_work = True
+
+    def put_off(self, now_s: float) -> None:
+        """Pause, each time longer: what came last had to be handed back, and would come again."""
+        self._pause_s = min(max(2 * self._pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+        self._paused_until_s = now_s + self._pause_s
+
+    def go_on(self) -> None:
+        """Note that what came last is of use: the next pause is a short one."""
+        self._pause_s = 0.0
+
+    def wake_s(self, now_s: float) -> float | None:
+        """Return the end of the pause, None when there is none."""
+        return self._paused_until_s if self._expects_work and now_s < self._paused_until_s else None

@@ -1,0 +1,140 @@
+"""Whether an agent's books agree: for tests, and to be looked at when something is wrong. Costs a scan of everything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from pilot_agent.scheduler.scheduler import Scheduler
+from pilot_agent.scheduler.slots import Node
+from pilot_agent.unit_record import CHAINED, CONFIRMING, PLACED, WAITING, UnitRecord
+
+from .unit_table import UnitTable
+
+
+def check(table: UnitTable, *, starts_units: bool = True) -> None:
+    """Look at all the books.
+
+    Args:
+        table: The units of an agent.
+        starts_units: Whether the agent starts units now; chains may be orphaned where it does not.
+
+    Raises:
+        AssertionError: Two of them disagree; the message says which.
+    """
+    records = list(table.records.values())
+    for record in records:
+        _check_phase(record, table)
+    for node in table.scheduler.slots.nodes:
+        _check_node(node, [record for record in records if _is_on(record, node)])
+    _check_counts(table.scheduler, records)
+    _check_reservation(table.scheduler, records)
+    _check_reports(table)
+    if starts_units:
+        for executor, width in table.scheduler.chains.widths():
+            runs = table.scheduler.chains.running[executor].get(width, 0)
+            _require(runs > 0, f"executor {executor} holds units of width {width} ahead, but runs none")
+
+
+def _require(holds: bool, message: str) -> None:  # noqa: FBT001 - reads as an assertion
+    if not holds:
+        raise AssertionError(message)
+
+
+def _is_on(record: UnitRecord, node: Node) -> bool:
+    return record.placement is not None and record.placement.node == node.index
+
+
+def _check_phase(record: UnitRecord, table: UnitTable) -> None:
+    chains = table.scheduler.chains
+    line = chains.lines[record.executor].get(record.shape.cores, {}) if record.executor >= 0 else {}
+    where = [
+        name
+        for name, is_there in (
+            (WAITING, record in table.scheduler.queue),
+            (CHAINED, line.get(record.id) is record),
+            (CHAINED, chains.retracting.get(record.id) is record),
+            (PLACED, record.placement is not None),
+        )
+        if is_there
+    ]
+    expected = PLACED if record.phase == CONFIRMING else record.phase
+    _require(where == [expected], f"{record!r} is found as {where}")
+    _require(
+        record.is_retracting == (record.id in chains.retracting), f"{record!r} is or is not being retracted"
+    )
+    needs_order = record.phase != PLACED
+    _require((record.order is not None) == needs_order, f"{record!r} has or lacks its order")
+    if record.placement is not None:
+        count = bin(record.placement.cores).count("1")
+        _require(count == record.shape.cores, f"{record!r} has {count} cores")
+
+
+def _check_node(node: Node, records: Iterable[UnitRecord]) -> None:
+    taken, memory_mb = 0, 0
+    gpus: list[int] = []
+    for record in records:
+        if record.placement is not None:
+            _require(not taken & record.placement.cores, f"a core of {record!r} is taken twice")
+            taken |= record.placement.cores
+            gpus += record.placement.gpus
+            memory_mb += record.shape.memory_mb
+    everything = (1 << node.spec.cores) - 1
+    _require(node.free == everything ^ taken, f"node {node.index}: free {node.free:b}, taken {taken:b}")
+    _require(node.free_count == bin(node.free).count("1"), f"node {node.index}: {node.free_count} cores free")
+    _require(
+        sorted([*gpus, *node.free_gpus]) == list(range(node.spec.gpus)), f"node {node.index}: GPUs {gpus}"
+    )
+    _require(
+        node.free_memory_mb == node.spec.memory_mb - memory_mb, f"node {node.index}: {memory_mb} MB taken"
+    )
+
+
+def _check_counts(scheduler: Scheduler, records: Iterable[UnitRecord]) -> None:
+    waiting = [record for record in records if record.phase == WAITING]
+    chained = [record for record in records if record.phase == CHAINED]
+    _require(len(scheduler.queue) == len(waiting), f"{len(scheduler.queue)} units wait, not {len(waiting)}")
+    cores = sum(record.shape.cores for record in waiting)
+    _require(
+        scheduler.queue.cores == cores, f"waiting units ask for {cores} cores, not {scheduler.queue.cores}"
+    )
+    count = scheduler.chains.count + len(scheduler.chains.retracting)
+    _require(count == len(chained), f"{count} units are chained, not {len(chained)}")
+    running = Counter(
+        (record.executor, record.shape.cores) for record in records if record.placement is not None
+    )
+    for executor, widths in enumerate(scheduler.chains.running):
+        for width, number in widths.items():
+            _require(
+                number == running[executor, width],
+                f"executor {executor} runs {number} units of width {width}",
+            )
+    free = sum(node.free_count for node in scheduler.slots.nodes if node.alive)
+    _require(scheduler.slots.free_cores == free, f"{free} cores are free, not {scheduler.slots.free_cores}")
+
+
+def _check_reservation(scheduler: Scheduler, records: Iterable[UnitRecord]) -> None:
+    reservation = scheduler.reservation
+    if reservation is None:
+        return
+    _require(
+        reservation.record in scheduler.queue, f"{reservation.record!r} has a reservation, but does not wait"
+    )
+    guests = [record for record in records if record.guest_of == reservation.serial]
+    spare = reservation.node.spec.cores - reservation.record.shape.cores
+    left = spare - sum(record.shape.cores for record in guests)
+    _require(
+        reservation.spare_cores == left, f"the reservation leaves {left} cores, not {reservation.spare_cores}"
+    )
+    _require(left >= 0, f"guests took {-left} reserved cores")
+
+
+def _check_reports(table: UnitTable) -> None:
+    ends = Counter((item.id, item.attempt) for item in table.reports.pending() if item.letter != "R")
+    for (unit_id, attempt), count in ends.items():
+        _require(count == 1, f"the end of {unit_id}:{attempt} is reported {count} times")
+        record = table.records.get(unit_id)
+        _require(
+            record is None or record.attempt != attempt,
+            f"{unit_id}:{attempt} was reported, but is still here",
+        )

@@ -1,0 +1,53 @@
+"""What was taken for soon and does not start soon goes back.
+
+Units are held ahead on the strength of a measured rate. When that turns out wrong (short units are followed by long ones),
+those that executors hold come back to the queue, to start on any core, and those for which there are no cores go back to
+Redis, where other pilots can take them.
+"""
+
+from __future__ import annotations
+
+from .endings import NEVER_STARTED
+from .termination import Termination
+from .unit_table import UnitTable
+
+PATIENCE_S = 2.0
+"""Time without any start after which nothing more is expected soon."""
+
+
+class Patience:
+    """Watches what is held ahead.
+
+    Args:
+        table: The units.
+        termination: Takes chained units back.
+    """
+
+    def __init__(self, table: UnitTable, termination: Termination) -> None:
+        self._table = table
+        self._scheduler = table.scheduler
+        self._termination = termination
+
+    def check(self, now_s: float) -> None:
+        """Give back what has waited in vain."""
+        scheduler = self._scheduler
+        if scheduler.chains.count:
+            for executor, width in list(scheduler.chains.widths()):
+                if now_s >= scheduler.rates.noted_s(width) + PATIENCE_S:
+                    self._retract(executor, width)
+        if len(scheduler.queue) and now_s >= scheduler.moved_s + PATIENCE_S:
+            for record in list(scheduler.surplus()):
+                self._table.close(record, NEVER_STARTED)
+            scheduler.moved_s = now_s
+
+    def _retract(self, executor: int, width: int) -> None:
+        for record in list(self._scheduler.chains.lines[executor][width].values()):
+            self._termination.retract(record)
+
+    def wake_s(self) -> float | None:
+        """Return when to look again, None when nothing is held ahead."""
+        scheduler = self._scheduler
+        times = [scheduler.moved_s + PATIENCE_S] if len(scheduler.queue) else []
+        if scheduler.chains.count:
+            times += [scheduler.rates.noted_s(width) + PATIENCE_S for _, width in scheduler.chains.widths()]
+        return min(times, default=None)

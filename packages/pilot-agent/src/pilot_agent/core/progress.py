@@ -1,0 +1,199 @@
+"""How units get on: taken in, started, followed by the next one, ended. Ending them early is decided elsewhere.
+
+Events cross frames on their way; these rules settle it. ``next_id`` of an end says who has its cores now, even if that unit
+was given other ones meanwhile. A retract that comes too late is not answered: the unit shows up as started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pilot_agent.actions import ReportItem
+from pilot_agent.events import ClaimedUnit
+from pilot_agent.scheduler.placement import Placement
+from pilot_agent.scheduler.scheduler import Plan
+from pilot_agent.unit_record import CHAINED, CONFIRMING, PLACED, UnitRecord
+from pilot_protocol.unit_ops import STALE
+
+from .endings import EXECUTOR_DIED, NEVER_STARTED, refusal
+from .termination import Termination
+from .unit_table import UnitTable
+
+
+class Progress:
+    """Moves units on.
+
+    Args:
+        table: The units.
+        termination: Ends those that must not run.
+    """
+
+    def __init__(self, table: UnitTable, termination: Termination) -> None:
+        self._table = table
+        self._termination = termination
+        self._arrivals = 0
+
+    # --- coming in, starting ---
+
+    def take_in(self, unit: ClaimedUnit, now_s: float) -> None:
+        """Accept a claimed unit. A repetition is passed over; a later attempt waits until the earlier one is gone."""
+        table = self._table
+        known = table.records.get(unit.id)
+        if known is not None:
+            self._supersede(known, unit, now_s)
+            return
+        self._arrivals += 1
+        record = UnitRecord(unit, self._arrivals)
+        if self._termination.is_draining:
+            table.reports.add(ReportItem(unit.id, unit.attempt, NEVER_STARTED.letter))
+        elif table.scheduler.slots.fits_ever(record.shape):
+            table.records[unit.id] = record
+            table.scheduler.add(record, now_s)
+        else:
+            specs = [node.spec for node in table.scheduler.slots.nodes]
+            message = refusal(unit.id, record.shape, specs)
+            table.reports.add(ReportItem(unit.id, unit.attempt, "F", "rejected", message))
+
+    def _supersede(self, known: UnitRecord, unit: ClaimedUnit, now_s: float) -> None:
+        newest = known.newer.attempt if known.newer is not None else known.attempt
+        if unit.attempt > newest:
+            known.newer = unit
+            self._termination.drop(known, now_s)
+
+    def carry_out(self, plan: Plan, now_s: float) -> None:
+        """Tell the executors, and Redis where it is to be asked first, what the scheduler decided."""
+        table = self._table
+        for record in plan.placed:
+            if record.is_once:
+                record.phase = CONFIRMING
+                table.reports.add_running(record)
+            else:
+                self._start(record, now_s)
+        for record in plan.chained:
+            self._send_order(record, None)
+        for record in plan.recalled:
+            self._termination.retract(record)
+        for record in plan.released:
+            record.phase = PLACED
+            if record.placement is not None:
+                cores = table.scheduler.slots.numbers(record.placement.cores)
+                table.frames.place(record.executor, record.id, cores)
+            self._watch(record, now_s)
+
+    def _start(self, record: UnitRecord, now_s: float) -> None:
+        record.phase = PLACED
+        self._send_order(record, record.placement)
+        self._watch(record, now_s)
+
+    def _send_order(self, record: UnitRecord, placement: Placement | None) -> None:
+        order = record.order
+        if order is None:
+            raise RuntimeError(f"the order of {record!r} is gone: it has started before")
+        order["attempt"] = record.attempt
+        order["width"] = record.shape.cores
+        order["cores"] = (
+            self._table.scheduler.slots.numbers(placement.cores) if placement is not None else None
+        )
+        if placement is not None and placement.gpus:
+            order["gpus"] = list(placement.gpus)
+        self._table.frames.start(record.executor, order)
+
+    def _watch(self, record: UnitRecord, now_s: float) -> None:
+        record.order = None
+        termination = self._termination
+        if record.walltime_s or record.cause is not None or termination.is_draining or termination.is_fenced:
+            termination.watch(record, now_s)
+
+    def answer(self, outcomes: str, now_s: float) -> None:
+        """Take Redis's answer to the report under way: units that waited for it start."""
+        for item, outcome in self._table.reports.answer(outcomes, now_s):
+            record = self._table.records.get(item.id)
+            if record is None or record.attempt != item.attempt:
+                continue
+            if outcome == STALE:
+                self._termination.drop(record, now_s)
+            elif record.phase == CONFIRMING:
+                if self._termination.is_fenced:
+                    self._table.reports.add_running(record)
+                else:
+                    self._start(record, now_s)
+
+    # --- what executors tell ---
+
+    def started(self, executor: int, started: Iterable[Sequence[Any]], now_s: float) -> None:
+        """Note units that run."""
+        for unit_id, attempt, *_ in started:
+            record = self._table.records.get(unit_id)
+            if record is not None and record.attempt == attempt and record.executor == executor:
+                self._note_running(record, now_s)
+
+    def _note_running(self, record: UnitRecord, now_s: float) -> None:
+        if not record.is_reported and record.phase == PLACED and record.cause is None:
+            self._table.reports.note_running(record, now_s)
+
+    def ended(self, executor: int, ended: Iterable[Sequence[Any]], now_s: float) -> None:
+        """Report units that ended; the cores of each are free, or its successor's."""
+        records, scheduler = self._table.records, self._table.scheduler
+        successors = []
+        tally: dict[int, list[float]] = {}
+        for unit_id, attempt, end, next_id in ended:
+            record = records.get(unit_id)
+            if record is None or record.attempt != attempt or record.executor != executor:
+                continue
+            placement = record.placement
+            successor = records.get(next_id) if next_id is not None else None
+            if successor is None:
+                scheduler.vacate(record)
+            else:
+                scheduler.hand_over(record, successor)
+                successors.append(successor)
+            sums = tally.setdefault(record.shape.cores, [0, 0.0])
+            sums[0] += 1
+            sums[1] += end["t1"] - end["t0"]
+            self._table.close_ended(record, end, placement)
+        for width, (count, run_s) in tally.items():
+            scheduler.rates.note(width, int(count), run_s, now_s)
+        for successor in successors:
+            if successor.phase == PLACED:
+                self._take_over(successor, now_s)
+
+    def _take_over(self, record: UnitRecord, now_s: float) -> None:
+        if record.order is not None:
+            self._watch(record, now_s)
+        self._note_running(record, now_s)
+
+    def retracted(self, executor: int, unit_ids: Iterable[str], now_s: float) -> None:
+        """Take back chained units that did not start."""
+        for unit_id in unit_ids:
+            record = self._table.records.get(unit_id)
+            if record is None or record.phase != CHAINED or record.executor != executor:
+                continue
+            if record.cause is not None:
+                self._table.close(record, record.cause)
+            elif self._termination.is_draining:
+                self._table.close(record, NEVER_STARTED)
+            else:
+                self._table.scheduler.vacate(record)
+                self._table.scheduler.add(record, now_s)
+
+    def executor_lost(self, executor: int, ended: Iterable[Sequence[Any]], now_s: float) -> None:
+        """Report what an executor leaves behind: what ran is lost, what it held ahead goes back.
+
+        A unit whose end it had noted, but not told, may have been followed by the next one in line, or by one that it
+        was asked for in vain: those count as having run.
+        """
+        table = self._table
+        followed: set[int] = set()
+        for unit_id, attempt, end, *_ in ended:
+            record = table.records.get(unit_id)
+            if record is not None:
+                width = record.shape.cores
+                followed.add(width)
+                heir = table.scheduler.chains.oldest(executor, width)
+                self.ended(executor, [(unit_id, attempt, end, heir.id if heir else None)], now_s)
+        for record in [record for record in table.records.values() if record.executor == executor]:
+            ran = record.phase == PLACED or (record.is_retracting and record.shape.cores in followed)
+            table.close(record, record.cause or (EXECUTOR_DIED if ran else NEVER_STARTED))
+        table.frames.forget(executor)
+        table.scheduler.slots.lose_executor(executor)

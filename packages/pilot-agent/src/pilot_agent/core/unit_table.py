@@ -1,0 +1,93 @@
+"""All units that an agent holds, and the ways out of it. How they get on is decided in the modules above.
+
+Invariant: every unit in ``records`` is in the one place that its phase names, and is reported exactly once when it leaves,
+unless it is another pilot's by then.
+"""
+
+from __future__ import annotations
+
+from pilot_agent.actions import ReportItem
+from pilot_agent.events import ClaimedUnit
+from pilot_agent.node.orders import EndRecord
+from pilot_agent.scheduler.placement import Placement
+from pilot_agent.scheduler.scheduler import Scheduler
+from pilot_agent.unit_record import GONE, Cause, UnitRecord
+
+from .deadlines import Deadlines
+from .endings import judge
+from .frames import Frames
+from .reports import Reports
+
+
+class UnitTable:
+    """The units, and everything that knows of them.
+
+    Args:
+        scheduler: Their slots.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.records: dict[str, UnitRecord] = {}
+        self.scheduler = scheduler
+        self.frames = Frames()
+        self.reports = Reports(scheduler.slots)
+        self.deadlines = Deadlines()
+        self._superseding: list[ClaimedUnit] = []
+
+    def forget(self, record: UnitRecord) -> None:
+        """Remove a unit that holds no slot any more and of which nothing is left to say."""
+        del self.records[record.id]
+        record.phase = GONE
+        record.order = None
+        if record.is_reported:
+            self.reports.forget(record)
+        if record.timers:
+            self.deadlines.forget(record)
+        if record.newer is not None:
+            self._superseding.append(record.newer)
+
+    def close(self, record: UnitRecord, cause: Cause) -> None:
+        """Remove a unit, with whatever it holds, and report why."""
+        placement = record.placement
+        if record in self.scheduler.queue:
+            self.scheduler.remove_waiting(record)
+        else:
+            self.scheduler.vacate(record)
+        if cause.letter:
+            cores, node = self._where(placement)
+            item = ReportItem(
+                record.id, record.attempt, cause.letter, cause.reason, cause.message, None, cores, node
+            )
+            self.reports.add(item)
+        self.forget(record)
+
+    def close_ended(self, record: UnitRecord, end: EndRecord, placement: Placement | None) -> None:
+        """Remove a unit that ended on ``placement``, which it does not hold any more, and report how."""
+        cause = record.cause
+        if cause is None or cause.letter:
+            cores, node = self._where(placement)
+            letter, reason, message = judge(end, cause)
+            self.reports.add(ReportItem(record.id, record.attempt, letter, reason, message, end, cores, node))
+        self.forget(record)
+
+    def take_superseding(self) -> list[ClaimedUnit]:
+        """Return, once, the units whose earlier attempt is gone now."""
+        units, self._superseding = self._superseding, []
+        return units
+
+    def held(self) -> list[tuple[str, int]]:
+        """Return unit and attempt of everything that is here or that Redis has not confirmed, the latest of each."""
+        held: dict[str, int] = {}
+        for item in self.reports.pending():
+            held[item.id] = max(item.attempt, held.get(item.id, 0))
+        for record in self.records.values():
+            attempt = record.attempt if record.newer is None else record.newer.attempt
+            held[record.id] = max(attempt, held.get(record.id, 0))
+        return list(held.items())
+
+    def _where(self, placement: Placement | None) -> tuple[str, int]:
+        return (
+            (self.scheduler.slots.text(placement.cores), placement.node)
+            if placement is not None
+            else ("", -1)
+        )

@@ -1,0 +1,203 @@
+"""What happens to an agent, as the head tells its core. Nothing here decides anything.
+
+Events come in batches, as frames and replies do. Lists inside them are taken as they were decoded from JSON. Times are
+no part of an event: :meth:`pilot_agent.core.AgentCore.handle` gets the time of its arrival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, Union
+
+from .actions import ReportItem
+
+
+class UnitRequest(Protocol):
+    """What the core reads of a unit's description."""
+
+    @property
+    def cores(self) -> int:
+        """Processes times threads."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs in all."""
+
+    @property
+    def memory_mb(self) -> int | None:
+        """Memory in all; None or 0 when nothing was said."""
+
+    @property
+    def priority(self) -> int:
+        """Higher goes first."""
+
+    @property
+    def walltime(self) -> float | None:
+        """Longest run in minutes; None for no limit."""
+
+    @property
+    def max_restarts(self) -> int:
+        """0 for at most once."""
+
+
+class ClaimedUnit(NamedTuple):
+    """A unit that Redis leased to this agent.
+
+    Attributes:
+        id: The unit.
+        attempt: Which attempt this is.
+        spec: What it asks for.
+        order: What the executor needs. The core owns it from now on and adds ``attempt``, ``width`` (number of cores),
+            ``cores`` (core numbers; None for a chained order) and, where GPUs were asked for, ``gpus`` (their ids).
+    """
+
+    id: str
+    attempt: int
+    spec: UnitRequest
+    order: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class UnitsClaimed:
+    """The reply to :class:`~pilot_agent.actions.Claim`; exactly one per claim.
+
+    Attributes:
+        units: What was leased.
+        rejected: Reports of leased units that can never run (forged, unreadable), letter ``F``, reason ``rejected``.
+    """
+
+    units: Sequence[ClaimedUnit]
+    rejected: Sequence[ReportItem] = ()
+
+
+@dataclass(frozen=True)
+class ExecutorEvents:
+    """One ``events`` frame of an executor.
+
+    Attributes:
+        executor: Its index.
+        started: ``[id, attempt, pid, time]`` of units that run.
+        ended: ``[id, attempt, END, next id or None]``, in the order in which they ended; the next one took over the
+            cores.
+        retracted: Ids of chained units that did not start and never will.
+    """
+
+    executor: int
+    started: Sequence[Sequence[Any]] = ()
+    ended: Sequence[Sequence[Any]] = ()
+    retracted: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class ReportConfirmed:
+    """Redis answered the report that was under way.
+
+    Attributes:
+        outcomes: One digit of :mod:`pilot_protocol.unit_ops` per item, in the order of the items.
+    """
+
+    outcomes: str
+
+
+@dataclass(frozen=True)
+class ReportsFound:
+    """Reports that are not the core's own: ends found in the journal after a restart, or to be said again."""
+
+    items: Sequence[ReportItem]
+
+
+@dataclass(frozen=True)
+class CancelRequested:
+    """A client canceled units. Unknown ids are passed over: their report may be on its way."""
+
+    unit_ids: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """The time asked for by :class:`~pilot_agent.actions.WakeAt` has come."""
+
+
+@dataclass(frozen=True)
+class Doorbell:
+    """There may be new work in Redis."""
+
+
+@dataclass(frozen=True)
+class DrainRequested:
+    """Start nothing more, let what runs end, then finish as ``Done``."""
+
+    reason: str = "drain"
+
+
+@dataclass(frozen=True)
+class StopRequested:
+    """End everything: SIGTERM, after the grace SIGKILL, then finish.
+
+    Attributes:
+        state: Final state of the pilot.
+        reason: Why, for the pilot.
+        letter: How units are reported whose run is cut off: ``L`` sends them elsewhere under ``max_restarts``.
+        unit_reason: Their reason.
+    """
+
+    state: str = "Canceled"
+    reason: str = "canceled"
+    letter: str = "L"
+    unit_reason: str = "lost"
+
+
+@dataclass(frozen=True)
+class LeaseEnded:
+    """The lease may have ended without Redis being reached: other pilots may now start this one's units."""
+
+
+@dataclass(frozen=True)
+class Fenced:
+    """Redis says that these units are this agent's no longer: they end at once and are not reported."""
+
+    unit_ids: Sequence[str]
+
+
+@dataclass(frozen=True)
+class LinkBack:
+    """Redis is reached again and knows what this agent holds; a claim under way is void, a report is sent again."""
+
+
+@dataclass(frozen=True)
+class ExecutorLost:
+    """An executor died, and the processes it left are dead.
+
+    Attributes:
+        executor: Its index.
+        ended: ``[id, attempt, END]`` from its journal, in order, as far as they were not told before.
+    """
+
+    executor: int
+    ended: Sequence[Sequence[Any]] = ()
+
+
+@dataclass(frozen=True)
+class ExecutorUp:
+    """A new executor has taken the place of one that was lost."""
+
+    executor: int
+
+
+Event = Union[
+    UnitsClaimed,
+    ExecutorEvents,
+    ReportConfirmed,
+    ReportsFound,
+    CancelRequested,
+    Tick,
+    Doorbell,
+    DrainRequested,
+    StopRequested,
+    LeaseEnded,
+    Fenced,
+    LinkBack,
+    ExecutorLost,
+    ExecutorUp,
+]

@@ -1,0 +1,101 @@
+"""The executors of this node: start them, speak to them, replace one that died, end them all.
+
+A dead executor leaves its units' processes to the head, which is a subreaper: they are killed before the core hears of
+the loss, so that a unit which starts again never runs beside its former self.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any, Callable
+
+from . import events
+from .executor_link import ExecutorLink
+from .journal import read_records, segments
+from .node.launcher import start_executor
+from .spawn.process_tree import kill_descendants
+
+logger = logging.getLogger(__name__)
+
+_FRAME_FIELDS = ("started", "ended", "retracted")
+
+
+class Executors:
+    """All executors of one head.
+
+    Args:
+        sandbox: The pilot's folder.
+        journal: Folder of the journal.
+        lifeline_fd: Descriptor that executors hold open, if any.
+        dispatch: Hands an event to the core.
+    """
+
+    def __init__(
+        self, sandbox: str, journal: str, lifeline_fd: int | None, dispatch: Callable[[events.Event], None]
+    ) -> None:
+        self._sandbox, self._journal = sandbox, journal
+        self._lifeline = -1 if lifeline_fd is None else lifeline_fd
+        self._dispatch = dispatch
+        self._links: list[ExecutorLink] = []
+        self._closing = False
+
+    def start(self, number: int) -> None:
+        """Start ``number`` executors."""
+        for index in range(number):
+            link = ExecutorLink(index, self._hear, self._lose)
+            self._links.append(link)
+            self._launch(link)
+
+    def _launch(self, link: ExecutorLink) -> None:
+        link.attach(start_executor(self._sandbox, link.index, self._journal, self._lifeline))
+
+    def send(self, executor: int, verb: str, content: Sequence[Any]) -> None:
+        """Send a frame to an executor."""
+        self._links[executor].send([verb, content])
+
+    def _hear(self, executor: int, frame: Any) -> None:
+        verb, content = frame
+        if verb == "events":
+            self._dispatch(events.ExecutorEvents(executor, *(content[name] for name in _FRAME_FIELDS)))
+
+    def _lose(self, executor: int) -> None:
+        if self._closing:
+            return
+        link = self._links[executor]
+        logger.error("executor.lost index=%d pid=%d", executor, link.pid, extra={"action": "executor.lost"})
+        kill_descendants(os.getpid(), spare=self._living(executor))
+        self._reap()
+        self._dispatch(events.ExecutorLost(executor, self._ends_of(executor)))
+        self._launch(link)
+        self._dispatch(events.ExecutorUp(executor))
+
+    def _living(self, lost: int) -> frozenset[int]:
+        return frozenset(link.pid for link in self._links if link.index != lost)
+
+    def _ends_of(self, executor: int) -> list[list[Any]]:
+        """Ends that the executor wrote down; the core knows which of them it was told before."""
+        names = [name for name in segments(self._journal) if name.startswith(f"executor-{executor}.")]
+        return [record[1:] for record in read_records(self._journal, names[-2:]) if record[0] == "E"]
+
+    @staticmethod
+    def _reap() -> None:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+        except ChildProcessError:
+            return
+
+    async def stop(self, patience_s: float) -> None:
+        """End all executors and whatever they still run."""
+        self._closing = True
+        for link in self._links:
+            link.send(["stop"])
+        deadline = asyncio.get_running_loop().time() + patience_s
+        for link in self._links:
+            await link.wait_closed(deadline)
+            link.close()
+        kill_descendants(os.getpid())
+        self._reap()

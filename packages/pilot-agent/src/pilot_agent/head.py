@@ -1,0 +1,187 @@
+"""The head of an agent: carries out what the core decides, and tells it what happens. Itself it decides nothing.
+
+One asyncio loop, no threads: frames of executors, replies of Redis, timers and signals come in as events; the core's
+actions go out as frames, reports and claims.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
+
+from pilot_protocol import pilot_ops
+from pilot_protocol.errors import StateError
+from pilot_protocol.unit_ops import UNKNOWN
+
+from . import actions, events
+from .config import AgentConfig
+from .coordination_parts import Hooks, Parts
+from .coordinator import Coordinator
+from .core import AgentCore
+from .core.endings import judge
+from .executors import Executors
+from .journal import Recovery
+from .journal_keeper import JournalKeeper
+from .lrms.local import LocalNode
+from .unit_record import CHAINED, PLACED
+
+logger = logging.getLogger(__name__)
+
+_STOP_PATIENCE_S = 3.0
+_ENDS = frozenset("DFCELU")
+
+
+class Head:
+    """Ties core, executors, journal and coordinator together.
+
+    Args:
+        config: The agent's settings.
+        core: The decisions.
+        node: What the agent holds.
+        record: What the pilot's record in Redis says about this agent.
+    """
+
+    def __init__(
+        self, config: AgentConfig, core: AgentCore, node: LocalNode, record: Mapping[str, str]
+    ) -> None:
+        self._config, self._core, self._record = config, core, record
+        self._cpus = node.cpus
+        journal = str(config.sandbox / "journal")
+        self._journal = JournalKeeper(journal, self._handed)
+        self._executors = Executors(str(config.sandbox), journal, config.lifeline_fd, self.dispatch)
+        self._coordinator: Coordinator | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._told_s = time.time()
+        self._perform: dict[type, Callable[[Any], None]] = {
+            actions.SendStart: self._start,
+            actions.SendPlace: self._place,
+            actions.SendSignal: lambda action: self._executors.send(
+                action.executor, "signal", action.signals
+            ),
+            actions.SendRetract: lambda action: self._executors.send(
+                action.executor, "retract", action.unit_ids
+            ),
+            actions.Report: self._report,
+            actions.Claim: lambda action: self._require_coordinator().claim(action),
+            actions.WakeAt: self._wake_at,
+            actions.Finish: self._finish,
+        }
+
+    def _require_coordinator(self) -> Coordinator:
+        if self._coordinator is None:
+            raise StateError("the core acted before the head ran")
+        return self._coordinator
+
+    def dispatch(self, event: events.Event) -> None:
+        """Tell the core, and carry out what it wants."""
+        for action in self._core.handle(event, asyncio.get_running_loop().time()):
+            self._perform[type(action)](action)
+
+    async def run(self, instance: str, parts: Parts) -> None:
+        """Serve the pilot until it has ended.
+
+        Raises:
+            PilotError: As :meth:`Coordinator.run`.
+        """
+        recovery = self._journal.recover()
+        hooks = Hooks(self.dispatch, self._core.held, self._confirmed, self._said_lately, self._status)
+        self._coordinator = Coordinator(self._config, instance, parts, hooks)
+        self._executors.start(self._config.executors)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)
+        self.dispatch(events.ReportsFound(_reports_of(recovery)))
+        bell = asyncio.ensure_future(self._coordinator.listen())
+        try:
+            await _first_of(asyncio.ensure_future(self._coordinator.run()), bell)
+        finally:
+            bell.cancel()
+            self._coordinator.close()
+            await self._executors.stop(_STOP_PATIENCE_S)
+            await parts.link.close()
+            self._journal.close()
+
+    def _handed(self) -> list[tuple[str, int]]:
+        records = self._core.table.records.values()
+        return [(record.id, record.attempt) for record in records if record.phase in (CHAINED, PLACED)]
+
+    def _terminate(self) -> None:
+        self.dispatch(events.StopRequested(reason="terminated", unit_reason="walltime"))
+
+    def _start(self, action: actions.SendStart) -> None:
+        self._write(
+            lambda: self._journal.note_starts((order["id"], order["attempt"]) for order in action.orders)
+        )
+        for order in action.orders:
+            order["pin"] = bool(self._cpus)
+            if order["cores"] is not None:
+                order["cores"] = self._cpus_of(order["cores"])
+        self._executors.send(action.executor, "start", action.orders)
+
+    def _place(self, action: actions.SendPlace) -> None:
+        places = [(name, self._cpus_of(cores)) for name, cores in action.places]
+        self._executors.send(action.executor, "place", places)
+
+    def _cpus_of(self, cores: Sequence[int]) -> list[int]:
+        """Executors pin to CPUs as the kernel numbers them; the core counts cores from 0."""
+        return [self._cpus[core] for core in cores] if self._cpus else list(cores)
+
+    def _write(self, note: Callable[[], None]) -> None:
+        """A journal that cannot be written is no reason to stop; it is missed only if the agent dies as well."""
+        try:
+            note()
+        except OSError as error:
+            logger.error("journal.failed %s", error, extra={"action": "journal.failed"})
+
+    def _report(self, action: actions.Report) -> None:
+        self._told_s = time.time()
+        self._require_coordinator().report(action)
+
+    def _confirmed(self, items: Sequence[actions.ReportItem], outcomes: str) -> None:
+        ended = [
+            (item.id, item.attempt)
+            for item, outcome in zip(items, outcomes)
+            if item.letter in _ENDS and outcome != UNKNOWN
+        ]
+        if ended:
+            self._write(lambda: self._journal.note_confirmed(ended))
+            self._write(lambda: self._journal.remove_old(self._told_s))
+
+    def _said_lately(self) -> list[actions.ReportItem]:
+        return [_report_of(unit, end) for unit, end in self._journal.recover().confirmed.items()]
+
+    def _status(self) -> dict[str, str]:
+        return {**self._record, "free_cores": str(self._core.free_cores)}
+
+    def _wake_at(self, action: actions.WakeAt) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(action.at_s, self.dispatch, events.Tick())
+
+    def _finish(self, action: actions.Finish) -> None:
+        logger.info("pilot.ended %s %s", action.state, action.reason, extra={"action": "pilot.ended"})
+        self._require_coordinator().end(pilot_ops.PilotEnd(action.state, action.reason))
+
+
+async def _first_of(*tasks: asyncio.Future[None]) -> None:
+    """Wait until one task ends; an error of any is raised here."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+def _reports_of(recovery: Recovery) -> list[actions.ReportItem]:
+    """Return what a restarted head tells first: known ends, and units of which nobody knows what became of them."""
+    known = [_report_of(unit, end) for unit, end in recovery.ended.items()]
+    lost = [
+        actions.ReportItem(name, attempt, "L", "lost", "the agent died while it ran")
+        for name, attempt in recovery.lost
+    ]
+    return known + lost
+
+
+def _report_of(unit: tuple[str, int], end: Any) -> actions.ReportItem:
+    verdict = judge(end, None)
+    return actions.ReportItem(*unit, verdict.letter, verdict.reason, verdict.message, end)

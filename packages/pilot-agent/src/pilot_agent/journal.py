@@ -1,0 +1,230 @@
+"""The start journal: what was started, how it ended, what Redis confirmed; on disk for the time when a process dies.
+
+Append-only text, one JSON list per line, one write per batch. Each process writes files of its own, the segments
+`<directory>/<writer>.<number>.jsonl`. Records:
+
+    ["S", unit, attempt]        head: about to be handed to an executor
+    ["E", unit, attempt, END]   executor: ended
+    ["U", unit, attempt]        executor: given back without having been started
+    ["R", unit, attempt]        head: Redis confirmed its end
+
+Invariant: a record is in the kernel's hands before the message it stands for leaves the process. That outlives every
+process; a crash of the node loses the pilot anyway, so nothing is synced to the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+SEGMENT_BYTES = 4 * 1024 * 1024
+"""Size from which a segment is full."""
+
+DURABILITY_WINDOW_S = 30.0
+"""How long a confirmed end is kept, in case Redis comes back without its last seconds."""
+
+Record = Sequence[Any]
+UnitAttempt = tuple[str, int]
+
+_SUFFIX = ".jsonl"
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+class JournalWriter:
+    """Appends records to the segments of one process."""
+
+    def __init__(self, directory: str, writer: str, segment_bytes: int = SEGMENT_BYTES) -> None:
+        """Begin a new segment, numbered after those that exist.
+
+        Args:
+            directory: folder of the journal, made when absent.
+            writer: name of this process among those that write there, e.g. `head` or `executor-0`.
+            segment_bytes: size from which `full` is true.
+
+        Raises:
+            OSError: the folder or the file cannot be made.
+        """
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        numbers = [_number(name) for name in os.listdir(directory) if name.rsplit(".", 2)[0] == writer]
+        self._directory = directory
+        self._writer = writer
+        self._segment_bytes = segment_bytes
+        self._torn = False
+        self._open(max(numbers, default=0) + 1)
+
+    @property
+    def segment(self) -> str:
+        """File name of the segment being written."""
+        return f"{self._writer}.{self._number}{_SUFFIX}"
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to `rotate`."""
+        return self._size >= self._segment_bytes
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Write `records` in their order.
+
+        Raises:
+            OSError: the disk is full or gone; what was written of them is cut off at the next `append`.
+        """
+        data = "".join([_encode(record) + "\n" for record in records]).encode("ascii")
+        if self._torn:
+            data = b"\n" + data
+        self._torn = True
+        while data:
+            written = os.write(self._fd, data)
+            self._size += written
+            data = data[written:]
+        self._torn = False
+
+    def rotate(self, carried: Iterable[Record] = ()) -> str:
+        """Begin the next segment with the records `carried` over; return the file name of the one that is closed.
+
+        Raises:
+            OSError: the new file cannot be made, and the old one stays in use; or `carried` cannot be written to it.
+        """
+        closed, closed_fd = self.segment, self._fd
+        self._open(self._number + 1)
+        os.close(closed_fd)
+        self.append(carried)
+        return closed
+
+    def close(self) -> None:
+        """Close the segment. It stays on disk."""
+        os.close(self._fd)
+
+    def _open(self, number: int) -> None:
+        path = os.path.join(self._directory, f"{self._writer}.{number}{_SUFFIX}")
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._number = number
+        self._size = 0
+
+
+def _number(name: str) -> int:
+    """Number of the segment called `name`, 0 for other files."""
+    stem, _, suffix = name.rpartition(".")
+    number = stem.rpartition(".")[2]
+    return int(number) if f".{suffix}" == _SUFFIX and number.isdigit() else 0
+
+
+def segments(directory: str) -> list[str]:
+    """Return the file names of all segments below `directory`, those of one writer in the order of writing."""
+    if not os.path.isdir(directory):
+        return []
+    names = [name for name in os.listdir(directory) if _number(name)]
+    return sorted(names, key=lambda name: (name.split(".")[0], _number(name)))
+
+
+def read_records(directory: str, names: Iterable[str]) -> list[list[Any]]:
+    """Return the records of the segments called `names`.
+
+    Lines that are cut off, as a process killed in the middle of writing leaves them, are passed over.
+    """
+    records: list[list[Any]] = []
+    for name in names:
+        with open(os.path.join(directory, name), "rb") as lines:
+            records += [record for line in lines if (record := _decode(line)) is not None]
+    return records
+
+
+def _decode(line: bytes) -> list[Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, list) and len(record) >= 3 else None
+
+
+class Recovery(NamedTuple):
+    """What a restarted head learns from the journal. Units in none of the three were claimed, but never started."""
+
+    ended: dict[UnitAttempt, Any]
+    """END of units whose end Redis has not confirmed; to be reported."""
+    lost: list[UnitAttempt]
+    """Handed to an executor, and nobody knows what became of them; to be reported as lost."""
+    confirmed: dict[UnitAttempt, Any]
+    """END of units that Redis confirmed; to be reported again if Redis has restarted since."""
+
+
+def recover(records: Iterable[Record]) -> Recovery:
+    """Return what `records`, in any order, say about the units."""
+    handed: list[UnitAttempt] = []
+    ends: dict[UnitAttempt, Any] = {}
+    given_back: set[UnitAttempt] = set()
+    confirmed: set[UnitAttempt] = set()
+    for kind, unit, attempt, *rest in records:
+        key = (unit, attempt)
+        if kind == "S":
+            handed.append(key)
+        elif kind == "E" and rest:
+            ends[key] = rest[0]
+        elif kind == "U":
+            given_back.add(key)
+        elif kind == "R":
+            confirmed.add(key)
+    known = confirmed.union(given_back, ends)
+    return Recovery(
+        ended={key: end for key, end in ends.items() if key not in confirmed},
+        lost=[key for key in dict.fromkeys(handed) if key not in known],
+        confirmed={key: end for key, end in ends.items() if key in confirmed},
+    )
+
+
+class _Segment:
+    __slots__ = ("closed", "last_confirmed_s", "open_items")
+
+    def __init__(self) -> None:
+        self.open_items: set[UnitAttempt] = set()
+        self.last_confirmed_s = float("-inf")
+        self.closed = False
+
+
+class Retention:
+    """Tells which segments can be deleted: the closed ones with nothing unconfirmed, nor confirmed within the window.
+
+    Knows names and times only; the head, which hears of every record, keeps it and deletes the files.
+    """
+
+    def __init__(self, window_s: float = DURABILITY_WINDOW_S) -> None:
+        self._window_s = window_s
+        self._segments: dict[str, _Segment] = {}
+
+    def wrote(self, segment: str, items: Iterable[UnitAttempt]) -> None:
+        """Note that `segment` holds records of `items`, which Redis has not confirmed yet."""
+        self._segments.setdefault(segment, _Segment()).open_items.update(items)
+
+    def open_items(self, segment: str) -> set[UnitAttempt]:
+        """Return the items of `segment` that are not confirmed, which its writer carries over when it rotates."""
+        return set(self._segments[segment].open_items) if segment in self._segments else set()
+
+    def confirmed(self, items: Sequence[UnitAttempt], now_s: float) -> None:
+        """Note that Redis confirmed the ends of `items`."""
+        for segment in self._segments.values():
+            before = len(segment.open_items)
+            segment.open_items.difference_update(items)
+            if len(segment.open_items) < before:
+                segment.last_confirmed_s = now_s
+
+    def closed(self, segment: str, carried_to: str = "") -> None:
+        """Note that nothing more is written to `segment`; its open items were written to `carried_to`, if that is given."""
+        record = self._segments.setdefault(segment, _Segment())
+        record.closed = True
+        if carried_to:
+            self.wrote(carried_to, record.open_items)
+            record.open_items = set()
+
+    def expired(self, now_s: float) -> list[str]:
+        """Return the segments that can be deleted, and forget them."""
+        names = [
+            name
+            for name, segment in self._segments.items()
+            if segment.closed
+            and not segment.open_items
+            and segment.last_confirmed_s + self._window_s <= now_s
+        ]
+        for name in names:
+            del self._segments[name]
+        return names

@@ -1,0 +1,96 @@
+"""From a reaped process to the report of its unit's end: reason, output, where its files are."""
+
+from __future__ import annotations
+
+import errno
+import signal
+from typing import NamedTuple
+
+from pilot_agent.node.lanes import INLINE_BYTES, Captured, LanePool
+from pilot_agent.node.orders import EndRecord
+from pilot_agent.node.starter import Running
+from pilot_agent.spawn.reaper import Exit
+from pilot_agent.spawn.sandbox import read_tail
+
+_NOTHING = Captured(b"", "")
+
+
+class Ended(NamedTuple):
+    """A unit whose process was reaped."""
+
+    unit: Running
+    exit: Exit
+    time: float
+    stopped: bool
+    """Whether the executor was killing its units at that time."""
+
+
+def end_unit(ended: Ended, lanes: LanePool) -> EndRecord:
+    """Return the report of a unit's end and give its lane, emptied, back to `lanes`."""
+    unit, exit_, now_s, stopped = ended
+    code, signum = (exit_.code, None) if exit_.code >= 0 else (None, -exit_.code)
+    end = EndRecord(
+        code=code,
+        signal=signum,
+        reason="signal" if signum else "exit" if code else "",
+        message=_message(code, signum),
+        t0=unit.started_s,
+        t1=now_s,
+        user=round(exit_.user_s, 6),
+        system=round(exit_.system_s, 6),
+        rss_kb=exit_.peak_memory_kb,
+        cwd=unit.place.folder,
+        out=None,
+        err="",
+        out_file=unit.place.stdout,
+        err_file=unit.place.stderr,
+    )
+    if unit.lane:
+        _empty_lane(unit, end, lanes)
+    if unit.place.stderr and exit_.code != 0:
+        end["err"] = _text(read_tail(unit.place.stderr, INLINE_BYTES))
+    if stopped and signum == signal.SIGKILL:
+        end["reason"], end["message"] = "lost", "killed because its executor was stopped"
+    return end
+
+
+def _message(code: int | None, signum: int | None) -> str:
+    if signum:
+        return f"ended by signal {signum} ({_signal_name(signum)})"
+    return f"exit code {code}" if code else ""
+
+
+def _signal_name(signum: int) -> str:
+    try:
+        return signal.Signals(signum).name
+    except ValueError:
+        return "real-time"
+
+
+def _empty_lane(unit: Running, end: EndRecord, lanes: LanePool) -> None:
+    """Put what the unit left in its lane into `end`; a lane that cannot be emptied is given up."""
+    lane, place, folder = unit.lane, unit.place, unit.order.sandbox
+    if lane is None:
+        return
+    try:
+        if not place.folder:
+            end["cwd"] = lane.keep_work(folder)
+        out = lane.stdout.take(folder)
+        err = lane.stderr.take(folder)
+    except OSError as error:
+        lane.close()
+        end["message"] = f"what the unit left cannot be kept: {error}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            end["reason"] = "disk_full"
+        return
+    lanes.give_back(lane)
+    if not place.stdout:
+        end["out"] = None if out.path else _text(out.tail)
+        end["out_file"] = out.path
+    if not place.stderr:
+        end["err"] = _text(err.tail)
+        end["err_file"] = err.path
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")

@@ -1,0 +1,219 @@
+"""The executor process: one thread, one loop over the head's frames and the ends of units.
+
+    python -m pilot_agent.node.executor '{"fd": 5, "sandbox": "/…", "executor": 0, "journal": "/…", "lifeline": 6}'
+
+It imports the standard library only, and little of it, so that it starts in tens of milliseconds and stays small.
+When the head closes the connection, or SIGTERM comes, it kills every unit, writes down how they ended, and exits.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from types import FrameType
+from typing import Any, Callable, NamedTuple
+
+from pilot_agent.journal import JournalWriter
+from pilot_agent.node.frames import PROTOCOL, FrameError
+from pilot_agent.node.lanes import LanePool
+from pilot_agent.node.link import HeadLink
+from pilot_agent.node.reports import Reports
+from pilot_agent.node.runner import UnitRunner
+from pilot_agent.node.starter import Starter
+from pilot_agent.spawn.prctl import become_subreaper
+
+STOP_S = 0.8
+"""How long a stopping executor waits for killed units to be gone, and again for the head to take the last report."""
+
+_COLLECT_AFTER = 200_000
+"""Objects allocated and not freed between two runs of the garbage collector."""
+
+_HIDDEN_PREFIX = "PILOT_"
+_STALE_NAMES = ("PWD", "OLDPWD")
+
+
+class Options(NamedTuple):
+    """What the head tells an executor when it starts it."""
+
+    fd: int
+    """Descriptor of the connection to the head."""
+    sandbox: str
+    """The pilot's folder."""
+    executor: int
+    """Number of this executor on its node."""
+    journal: str
+    """Folder of the journal."""
+    lifeline: int = -1
+    """Descriptor to hold open as long as this process lives, -1 for none."""
+
+
+class Executor:
+    """Loop of one executor."""
+
+    def __init__(self, options: Options, environment: Mapping[str, str]) -> None:
+        self._name = f"executor-{options.executor}"
+        self._link = HeadLink(options.fd)
+        self._reports = Reports()
+        self._journal = JournalWriter(options.journal, self._name)
+        lanes = LanePool(os.path.join(options.sandbox, "lanes"), options.executor)
+        self._units = UnitRunner(
+            Starter(options.sandbox, lanes, environment), lanes, self._reports, self._log
+        )
+        self._verbs: dict[str, Callable[[Any], None]] = {
+            "start": self._units.start,
+            "place": self._units.place,
+            "signal": self._units.signal,
+            "retract": self._units.retract,
+        }
+        self._open = True
+        self._poll = select.poll()
+        self._wakeup = _signal_pipe(self._terminate)
+
+    def run(self) -> None:
+        """Serve the head until it says stop, closes the connection, or SIGTERM comes."""
+        self._poll.register(self._wakeup, select.POLLIN)
+        self._poll.register(self._link.fd, select.POLLIN)
+        self._link.send(["hello", {"pid": os.getpid(), "protocol": PROTOCOL}])
+        while self._open:
+            self._turn()
+        self._shut_down()
+
+    def _turn(self) -> None:
+        ready = dict(self._poll.poll(self._timeout_ms()))
+        if self._wakeup in ready:
+            self._reap()
+        if self._link.fd in ready:
+            self._link.flush()
+            self._obey()
+        now_s = time.monotonic()
+        if self._units.check_due_s is not None and self._units.check_due_s <= now_s:
+            self._units.end_strays()
+        due_s = self._reports.due_s(self._units.chained)
+        if due_s is not None and due_s <= now_s:
+            self._report()
+        self._poll.modify(self._link.fd, select.POLLIN | (select.POLLOUT if self._link.unsent else 0))
+
+    def _timeout_ms(self) -> int | None:
+        """Milliseconds until something is due, rounded up; None for never."""
+        times = [self._units.check_due_s, self._reports.due_s(self._units.chained)]
+        due_s = min((time_s for time_s in times if time_s is not None), default=None)
+        return None if due_s is None else max(0, int((due_s - time.monotonic()) * 1000) + 1)
+
+    def _reap(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._wakeup, 4096)
+        self._units.reap()
+
+    def _obey(self) -> None:
+        try:
+            frames = self._link.receive()
+        except FrameError as error:
+            self._log(f"connection given up: {error}")
+            frames = None
+        if frames is None:
+            self._open = False
+            return
+        for frame in frames:
+            self._dispatch(frame)
+
+    def _dispatch(self, frame: object) -> None:
+        if frame == ["stop"]:
+            self._open = False
+            return
+        try:
+            verb, argument = _verb_and_argument(frame)
+            self._verbs[verb](argument)
+        except (KeyError, TypeError, ValueError) as error:
+            self._log(f"frame not understood: {error!r} in {frame!r:.200}")
+
+    def _report(self) -> None:
+        """Write the journal, then tell the head; it learns in which segment the ends are, to delete that one day."""
+        records, events = self._reports.take()
+        events["segment"] = self._journal.segment
+        try:
+            self._journal.append(records)
+            if self._journal.full:
+                self._journal.rotate()
+        except OSError as error:
+            # The head still hears of these ends; they are lost only if it dies before Redis has them.
+            self._log(f"journal not written: {error}")
+        self._link.send(["events", events])
+
+    def _shut_down(self) -> None:
+        self._units.kill_all()
+        deadline_s = time.monotonic() + STOP_S
+        self._poll.unregister(self._link.fd)
+        while self._units.children_left and (left_s := deadline_s - time.monotonic()) > 0:
+            self._poll.poll(left_s * 1000)
+            self._reap()
+        self._report()
+        self._link.drain(STOP_S)
+
+    def _terminate(self, _signum: int, _frame: FrameType | None) -> None:
+        self._open = False
+
+    def _log(self, message: str) -> None:
+        sys.stderr.write(f"{self._name}: {message}\n")
+        sys.stderr.flush()
+
+
+def _verb_and_argument(frame: object) -> tuple[str, Any]:
+    if not isinstance(frame, list) or len(frame) != 2:
+        raise ValueError("a frame is a list of a verb and its argument")
+    return frame[0], frame[1]
+
+
+def _signal_pipe(terminate: Callable[[int, FrameType | None], None]) -> int:
+    """Let signals end the loop's wait; return the descriptor that becomes readable when one came."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, _note_only)
+    signal.signal(signal.SIGTERM, terminate)
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        # Keys and hang-ups of a terminal are meant for the program in front of it, which tells the head.
+        signal.signal(signum, signal.SIG_IGN)
+    return read_end
+
+
+def _note_only(_signum: int, _frame: FrameType | None) -> None:
+    """Exist, since a signal without a handler does not reach the wake-up descriptor."""
+
+
+def unit_base_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what units inherit of an executor's own environment."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(_HIDDEN_PREFIX) and name not in _STALE_NAMES
+    }
+
+
+def main() -> None:
+    """Run as a process, with the options as JSON in the only argument."""
+    options = Options(**json.loads(sys.argv[1]))
+    while os.open("/dev/null", os.O_RDWR) <= 2:
+        """Take what is free of 0, 1 and 2, which units get for their streams, so that nothing else lands there."""
+    if options.lifeline >= 0:
+        os.set_inheritable(options.lifeline, False)
+    executor = Executor(options, unit_base_environment(os.environ))
+    try:
+        become_subreaper()
+    except OSError as error:
+        sys.stderr.write(f"what units leave behind as daemons can escape: {error}\n")
+    # Nothing this loop makes refers back to itself; the collector would walk all waiting orders for no gain.
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
+    executor.run()
+
+
+if __name__ == "__main__":
+    main()

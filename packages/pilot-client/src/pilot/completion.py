@@ -1,0 +1,117 @@
+"""Waiting for many compute units: one after the other as they end, or all of them with a look at the progress."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from pilot_protocol.errors import StateError
+from pilot_protocol.states import State
+
+from .compute_unit import ComputeUnit
+from .session import Session
+from .tracker import UnitGroup
+from .waiting import wait_for_units
+
+Counts = Mapping[State, int]
+Show = Callable[[Counts], object]
+
+
+class Completion:
+    """Yields units as they end, each once; looks at what ended, never at all that is open.
+
+    Args:
+        session: The units'.
+        units: To be yielded.
+
+    Raises:
+        StateError: One belongs to another session.
+    """
+
+    def __init__(self, session: Session, units: Iterable[ComputeUnit]) -> None:
+        self._session = session
+        self._open = {_place(unit): unit for unit in units}
+        self._groups = {head: _group(session, head) for head, _ in self._open}
+        self._owners = {group.owner for group in self._groups.values()}
+        self._seen = dict.fromkeys(self._groups, 0)
+
+    def within(self, timeout_s: float | None) -> Iterator[ComputeUnit]:
+        """Yield the units.
+
+        Args:
+            timeout_s: Seconds for all of them; None for no end.
+
+        Raises:
+            TimeoutError: Some have not ended in time.
+        """
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while self._open:
+            yield from self._ended()
+            if not self._open:
+                return
+            rest_s = None if timeout_s is None else deadline - time.monotonic()
+            if not wait_for_units(self._session, self._owners, self._still_waiting, rest_s):
+                yield from self._ended()
+                self._stop(timed_out=time.monotonic() >= deadline)
+                return
+
+    def _stop(self, *, timed_out: bool) -> None:
+        if timed_out and self._open:
+            raise TimeoutError(f"{len(self._open)} compute units have not ended in time")
+
+    def _still_waiting(self) -> int:
+        """Return 0 as soon as a group has an end that was not looked at."""
+        news = any(len(group.ended) > self._seen[head] for head, group in self._groups.items())
+        return 0 if news else len(self._open)
+
+    def _ended(self) -> Iterator[ComputeUnit]:
+        for head, group in self._groups.items():
+            while self._seen[head] < len(group.ended):
+                number = group.ended[self._seen[head]]
+                self._seen[head] += 1
+                unit = self._open.pop((head, number), None)
+                if unit is not None:
+                    yield unit
+
+
+def _place(unit: ComputeUnit) -> tuple[str, int]:
+    """Return the head of a unit's id, which names its group, and its number."""
+    head, _, number = unit.id.rpartition("-")
+    return head, int(number)
+
+
+def _group(session: Session, head: str) -> UnitGroup:
+    group = session.tracker.groups.get(head)
+    if group is None:
+        raise StateError(
+            f"the units {head}-… do not belong to session {session.id}; ask a service of their own session"
+        )
+    return group
+
+
+def wait_for_owner(session: Session, owner: str, timeout_s: float | None, show: Show | None) -> bool:
+    """Wait until all units of an owner have ended; returns whether they have.
+
+    Args:
+        session: The units'.
+        owner: The compute-data service.
+        timeout_s: Seconds; None for no end.
+        show: Called with the number of units in each state at first and whenever it changes.
+    """
+    deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+    shown: Counts | None = None
+
+    def count_open() -> int:
+        return sum(group.open for group in session.tracker.groups_of(owner))
+
+    def count_until_news() -> int:
+        return count_open() if show is None or session.tracker.counts_of(owner) == shown else 0
+
+    while True:
+        if show is not None:
+            shown = session.tracker.counts_of(owner)
+            show(shown)
+        rest_s = None if timeout_s is None else deadline - time.monotonic()
+        if not wait_for_units(session, {owner}, count_until_news, rest_s) or not count_open():
+            return not count_open()

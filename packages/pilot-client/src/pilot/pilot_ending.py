@@ -1,0 +1,90 @@
+"""Ending pilots: asked of their agents first, then by killing what this process has started.
+
+The invariant: a pilot is declared ended without its agent only when no process of it lives, or none ever registered; its
+units then go elsewhere, and none of them runs twice at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from pilot_protocol.errors import CoordinationError
+from pilot_protocol.pilot_ops import PilotEnd
+from pilot_protocol.states import State
+
+from .session import Session
+from .submission import AgentEnd
+from .tracker import TrackedPilot
+
+logger = logging.getLogger(__name__)
+
+STOP_LIMIT_S = 15.0
+"""Units have 10 s between SIGTERM and SIGKILL, the agent some more to report."""
+
+KILL_LIMIT_S = 10.0
+
+
+def cancel_pilots(session: Session, pilots: Sequence[TrackedPilot]) -> None:
+    """End pilots, and return when they have ended or can only be left to their lease.
+
+    Raises:
+        CoordinationError: The server cannot be reached.
+    """
+    session.listen()
+    live = [pilot for pilot in pilots if pilot.is_live]
+    session.canceled.update(pilot.id for pilot in live)
+    for pilot in live:
+        _ask(session, pilot)
+    if _have_ended(session, live, STOP_LIMIT_S):
+        return
+    for pilot in live:
+        _kill(session, pilot)
+    if not _have_ended(session, live, KILL_LIMIT_S):
+        left = ", ".join(pilot.id for pilot in live if pilot.is_live)
+        logger.warning(
+            "pilots %s do not answer; they end with their lease", left, extra={"action": "pilot.lingers"}
+        )
+
+
+def agent_ended(session: Session, end: AgentEnd) -> None:
+    """Take the news that all processes of an agent are gone: end its pilot, unless the agent has done so itself."""
+    tracked = session.tracker.pilots[end.pilot]
+    if not tracked.is_live:
+        return
+    try:
+        session.store.end_pilot(end.pilot, _how(session, tracked, end))
+    except CoordinationError as error:
+        if session.is_open:
+            logger.warning("pilot %s is gone: %s", end.pilot, error, extra={"action": "pilot.lost"})
+
+
+def _ask(session: Session, pilot: TrackedPilot) -> None:
+    placeholder = session.placeholders.get(pilot.id)
+    if pilot.state is State.Running:
+        session.store.stop_pilot(pilot.id)
+    elif placeholder is not None:
+        placeholder.kill()
+    else:  # submitted by another process: an agent that comes later is turned away
+        session.store.end_pilot(pilot.id, PilotEnd("Canceled", "canceled"))
+
+
+def _kill(session: Session, pilot: TrackedPilot) -> None:
+    placeholder = session.placeholders.get(pilot.id)
+    if pilot.is_live and placeholder is not None:
+        logger.warning("pilot %s does not answer and is killed", pilot.id, extra={"action": "pilot.killed"})
+        placeholder.kill()
+
+
+def _have_ended(session: Session, pilots: Sequence[TrackedPilot], limit_s: float) -> bool:
+    return session.wait_for(lambda: not any(pilot.is_live for pilot in pilots), limit_s)
+
+
+def _how(session: Session, tracked: TrackedPilot, end: AgentEnd) -> PilotEnd:
+    if end.pilot in session.canceled:
+        return PilotEnd("Canceled", "canceled")
+    reason, when = (
+        ("lost", "while it ran") if tracked.state is State.Running else ("start", "before it had started")
+    )
+    said = f"; it said last:\n{end.log.rstrip()}" if end.log.strip() else ""
+    return PilotEnd("Failed", reason, f"the agent ended {when}, exit code {end.exit_code}{said}")

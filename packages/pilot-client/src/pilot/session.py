@@ -1,0 +1,208 @@
+"""Sessions: one namespace in Redis, the key that signs what is said in it, and this process's picture of it.
+
+All services of one process that name the same server share a session. A session outlives the process: whoever has its
+file, on this machine below ``~/.local/state/pilot``, comes back to it.
+
+The invariant: a process has one session object per session, so that a state is the same whichever handle is asked.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable
+from typing import TypeVar, final
+
+from pilot_protocol.errors import CoordinationError, DescriptionError
+from pilot_protocol.keys import Keys
+from pilot_protocol.operation import Query
+from pilot_protocol.signing import KEY_BYTES, Seal
+from pilot_protocol.version import check_peer
+
+from . import coordination_url
+from .config import ClientConfig
+from .embedded_redis import EmbeddedRedis
+from .identifiers import new_id
+from .session_file import EmbeddedServer, SessionFile, SessionFiles
+from .store import Store
+from .submission import Placeholder
+from .tracker import Tracker
+from .user_warnings import warn_user
+from .watcher import Watcher
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DEFAULT_LEASE_S = 30.0
+SHORTEST_LEASE_S = 5.0
+
+
+@final
+class Session:
+    """A session that this process has open; made by `create` and `open_sessions.join`.
+
+    Args:
+        file: What a client must know of it.
+        server: The embedded server that ends with the session, if it has one.
+        lease_s: Used when the session is new to Redis.
+
+    Attributes:
+        id: The session's id.
+        url: The server's, with the password.
+        lease_s: How long a pilot counts as alive without a heartbeat, seconds.
+        keys: Its keys in Redis.
+        seal: Signs and checks its records.
+        tracker: What is known of its units and pilots.
+        store: Writes.
+        placeholders: Of the pilots that this process submitted.
+        canceled: The pilots that this process was asked to cancel.
+        is_open: False when the session was closed.
+    """
+
+    def __init__(
+        self, file: SessionFile, server: EmbeddedRedis | None = None, lease_s: float = DEFAULT_LEASE_S
+    ) -> None:
+        self.id = file.session
+        self.url = coordination_url.parse(file.coordination_url)
+        self.keys = Keys(file.session)
+        self.key_hex = file.key_hex
+        self.seal = Seal(file.session, bytes.fromhex(file.key_hex))
+        self.tracker = Tracker()
+        self.placeholders: dict[str, Placeholder] = {}
+        self.canceled: set[str] = set()
+        self._server = server
+        self._process = os.getpid()
+        self._at_end: list[Callable[[], None]] = []
+        self.is_open = True
+        self.store = self._new_store(lease_s)
+        self.lease_s = self._greet()
+        self._watcher: Watcher | None = None
+        self.listen()
+        atexit.register(self.close)  # before the embedded server's own: what was registered last runs first
+
+    @classmethod
+    def create(cls, url: str | None = None, *, lease_s: float = DEFAULT_LEASE_S) -> Session:
+        """Make a session and write its file.
+
+        Args:
+            url: Of the Redis server; by default ``$PILOT_COORDINATION_URL``, else an embedded server is started, which
+                ends with this process.
+            lease_s: How long a pilot counts as alive without a heartbeat, at least 5 seconds.
+
+        Raises:
+            CoordinationError: The server cannot be reached or refuses, or none can be started.
+            DescriptionError: The URL or the lease are not allowed.
+        """
+        if lease_s < SHORTEST_LEASE_S:
+            raise DescriptionError(
+                f"a lease of {lease_s:g} s; at least {SHORTEST_LEASE_S:g} s are needed",
+                key="lease_s",
+                value=lease_s,
+            )
+        config = ClientConfig.from_environment()
+        given = url or config.coordination_url
+        server = None if given else EmbeddedRedis.start(config=config)
+        file = SessionFile(
+            session=new_id("s"),
+            coordination_url=server.url if server else coordination_url.parse(given or "").full(),
+            key_hex=secrets.token_hex(KEY_BYTES),
+            created=time.time(),
+            embedded=None if server is None else EmbeddedServer(str(server.directory)),
+        )
+        try:
+            session = cls(file, server, lease_s)
+        except BaseException:
+            if server is not None:
+                server.stop()
+            raise
+        _write(SessionFiles(config.sessions_dir), file)
+        return session
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id} at {self.url.public()}>"
+
+    def url_of(self, kind: str, name: str) -> str:
+        """Return the URL of an object, see `coordination_url.object_url`."""
+        return coordination_url.object_url(self.url, self.id, kind, name)
+
+    def query(self, query: Query[T]) -> T:
+        """Read from Redis.
+
+        Raises:
+            CoordinationError: The server cannot be reached or refuses.
+        """
+        return self.store.link.query(query)
+
+    def wait_for(self, holds: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Wait for a change of what is known, see `Tracker.wait_for`."""
+        self.listen()
+        return self.tracker.wait_for(holds, timeout_s)
+
+    def listen(self) -> None:
+        """Listen to the session's events, unless it is done already. A forked child begins anew."""
+        if self._process != os.getpid():
+            self._start_anew_in_child()
+        if self._watcher is None:
+            self._watcher = Watcher(self.url, self.keys, self.store, self.tracker, self.lease_s)
+            self._watcher.start()
+
+    def stop_in_the_end(self, stop: Callable[[], None]) -> None:
+        """Have something stopped before an embedded server ends with this process."""
+        self._at_end.append(stop)
+
+    def close(self) -> None:
+        """Leave the session. With an embedded server, what this process started in it is stopped, then the server."""
+        if not self.is_open or self._process != os.getpid():
+            return
+        self.is_open = False
+        atexit.unregister(self.close)
+        if self._server is not None:
+            self._stop_all()
+        if self._watcher is not None:
+            self._watcher.stop()
+        self.store.link.close()
+        if self._server is not None:
+            self._server.stop()
+            SessionFiles(ClientConfig.from_environment().sessions_dir).delete(self.id)
+
+    def _stop_all(self) -> None:
+        for stop in self._at_end:
+            try:
+                stop()
+            except CoordinationError as error:
+                logger.warning("%s", error, extra={"action": "session.close_failed"})
+
+    def _new_store(self, lease_s: float) -> Store:
+        return Store(self.url, self.keys, self.seal, self.tracker, lease_s)
+
+    def _greet(self) -> float:
+        """Make or join the session in Redis, and return its lease."""
+        opened = self.store.open()
+        check_peer(opened.protocol, who=f"session {self.id}")
+        facts, place = self.store.link.facts, self.url.public()
+        if facts.evicts:
+            logger.warning("%s", facts.eviction_warning(place), extra={"action": "server.evicts"})
+        if not facts.append_only:
+            logger.info("%s", facts.persistence_note(place), extra={"action": "server.forgets"})
+        return opened.lease_ms / 1000
+
+    def _start_anew_in_child(self) -> None:
+        """After a fork: connections, locks and the thread belong to the parent, and so does ending things."""
+        self._process = os.getpid()
+        self.tracker.renew_lock()
+        self.store = self._new_store(self.lease_s)
+        self.placeholders = {}
+        self._server = None
+        self._watcher = None
+
+
+def _write(files: SessionFiles, file: SessionFile) -> None:
+    try:
+        files.save(file)
+        files.prune(time.time())
+    except CoordinationError as error:
+        warn_user(f"nobody can reconnect to session {file.session}: {error}", RuntimeWarning)

@@ -1,0 +1,87 @@
+"""What every way of submission offers: a pilot's order goes in, a handle of its placeholder job comes out.
+
+The invariant: a way of submission knows its resource and nothing of Redis; who ends a pilot is the service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from pilot_protocol.errors import SubmissionError
+from pilot_protocol.specs import PilotSpec
+
+
+@dataclass(frozen=True)
+class PilotOrder:
+    """A pilot to be submitted.
+
+    Attributes:
+        pilot: Its id.
+        spec: What the user described.
+        settings: What its agent needs to find and to trust its session: ``coordination_url`` with the password,
+            ``session``, ``key``, ``service``, ``lease_s`` and ``protocol``.
+    """
+
+    pilot: str
+    spec: PilotSpec
+    settings: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class AgentEnd:
+    """The end of an agent whose processes are all gone.
+
+    Attributes:
+        pilot: Its pilot.
+        exit_code: Of its first process; negative when a signal ended it.
+        log: The end of what it wrote to standard error.
+    """
+
+    pilot: str
+    exit_code: int
+    log: str
+
+
+Notify = Callable[[AgentEnd], None]
+"""Told once when an agent's processes are gone, from another thread."""
+
+
+class Placeholder(Protocol):
+    """The placeholder job of a pilot."""
+
+    @property
+    def job(self) -> str:
+        """What the resource calls it: a process id, the number of a batch job."""
+
+    @property
+    def cores(self) -> int | None:
+        """Cores it holds; None while only its resource knows."""
+
+    def kill(self) -> None:
+        """End it without waiting for its agent; nothing happens when it has ended."""
+
+
+class Submitter(Protocol):
+    """One way of submission."""
+
+    def submit(self, order: PilotOrder, notify: Notify) -> Placeholder:
+        """Hand a pilot to its resource, and return at once.
+
+        Raises:
+            SubmissionError: The resource does not take it.
+        """
+
+
+def scheme_of(service_url: str) -> str:
+    """Return the scheme of a ``service_url``."""
+    return urlsplit(service_url).scheme
+
+
+def refuse(service_url: str) -> SubmissionError:
+    """Return the error for a resource that this version has no way of submission for."""
+    return SubmissionError(
+        f"no pilot can be submitted to {service_url}: this version runs pilots on fork://localhost only"
+    )

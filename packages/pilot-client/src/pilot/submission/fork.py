@@ -1,0 +1,207 @@
+"""Pilots on this machine: the agent is a process beside the application, in a session of its own.
+
+Its processes hold the writing end of a pipe, the lifeline. When the last of them is gone, whatever ended them, the pipe
+ends, and the pilot's units can go elsewhere at once, without waiting for its lease.
+
+The invariant: the file with the secrets is its owner's alone, and no file in a sandbox can stand in for a module.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pilot.private_files import write_private
+from pilot.user_warnings import warn_user
+from pilot_protocol.errors import CoordinationError, SubmissionError
+from pilot_protocol.keys import label_of
+from pilot_protocol.specs import PilotSpec
+
+from .base import AgentEnd, Notify, PilotOrder
+
+logger = logging.getLogger(__name__)
+
+LOG_TAIL_BYTES = 4096
+LOCAL_HOSTS = frozenset({"", "localhost", "127.0.0.1", "::1"})
+END_S = 5.0
+"""How long an agent's first process may take to end after its last descriptor was closed."""
+
+_NEUTRAL_FOLDER = "/"
+"""`python -m` looks for modules in the current folder first; nobody but root puts one here."""
+
+
+class ForkPlaceholder:
+    """An agent on this machine.
+
+    Args:
+        order: Its pilot's.
+        process: The first of its processes, leader of a session.
+        sandbox: The pilot's folder.
+        cores: That the pilot holds.
+    """
+
+    def __init__(
+        self, order: PilotOrder, process: subprocess.Popen[bytes], sandbox: Path, cores: int
+    ) -> None:
+        self.job = str(process.pid)
+        self.cores = cores
+        self._pilot = order.pilot
+        self._process = process
+        self._sandbox = sandbox
+
+    def kill(self) -> None:
+        """Kill the agent; its executors kill the units when they see it gone."""
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):  # it has just ended
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def watch(self, lifeline: int, notify: Notify) -> None:
+        """Wait in a thread for the end of the lifeline, and tell of it."""
+        name = f"pilot-lifeline {self._pilot}"
+        threading.Thread(target=self._await_end, args=(lifeline, notify), name=name, daemon=True).start()
+
+    def _await_end(self, lifeline: int, notify: Notify) -> None:
+        with open(lifeline, "rb", buffering=0) as pipe:
+            pipe.read()
+        notify(AgentEnd(self._pilot, self._reap(), _tail(self._sandbox / "agent.err")))
+
+    def _reap(self) -> int:
+        try:
+            return self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            logger.warning("agent.lingers pilot=%s", self._pilot, extra={"action": "agent.lingers"})
+            self.kill()
+            return self._process.wait()
+
+
+class ForkSubmitter:
+    """Starts agents on this machine."""
+
+    def submit(self, order: PilotOrder, notify: Notify) -> ForkPlaceholder:
+        """Start the agent of a pilot.
+
+        Args:
+            order: The pilot.
+            notify: Told when all of the agent's processes are gone.
+
+        Raises:
+            SubmissionError: The host is another one, the working directory cannot be used, or the agent cannot be
+                started.
+        """
+        spec = order.spec
+        _refuse_what_is_not_done(spec)
+        sandbox = _make_sandbox(spec.working_directory, order.pilot)
+        cores = _cores(spec)
+        lifeline, its_end = os.pipe()
+        try:
+            config = _write_config(order, sandbox, {"cores": cores, "lifeline_fd": its_end})
+            process = _start(spec, config, sandbox, its_end)
+        except BaseException:
+            os.close(lifeline)
+            raise
+        finally:
+            os.close(its_end)
+        placeholder = ForkPlaceholder(order, process, sandbox, cores)
+        placeholder.watch(lifeline, notify)
+        return placeholder
+
+
+def _refuse_what_is_not_done(spec: PilotSpec) -> None:
+    host = urlsplit(spec.service_url).hostname or ""
+    if host not in LOCAL_HOSTS and host != socket.gethostname().lower():
+        raise SubmissionError(
+            f"{spec.service_url} names another machine; fork:// starts pilots on localhost only"
+        )
+    if spec.file_transfer:
+        raise SubmissionError("file_transfer of a pilot is not done by fork://; copy the files before")
+
+
+def _cores(spec: PilotSpec) -> int:
+    here = len(os.sched_getaffinity(0))
+    wanted = spec.cores or here
+    if wanted > here:
+        warn_user(
+            f"the pilot has {wanted} cores, this machine {here}: compute units will share cores; "
+            "lower number_of_processes for full speed",
+            UserWarning,
+        )
+    return wanted
+
+
+def _make_sandbox(working_directory: str, pilot: str) -> Path:
+    folder = os.path.abspath(os.path.expandvars(os.path.expanduser(working_directory)))
+    sandbox = Path(folder, pilot)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        sandbox.mkdir(mode=0o700)
+    except OSError as error:
+        raise SubmissionError(
+            f"the working directory {folder} of pilot {pilot} cannot be used: {error.strerror} ({error.filename}); "
+            "name one that you can write to"
+        ) from error
+    return sandbox
+
+
+def _write_config(order: PilotOrder, sandbox: Path, more: dict[str, Any]) -> Path:
+    spec = order.spec
+    content = {
+        **order.settings,
+        **more,
+        "pilot": order.pilot,
+        "sandbox": str(sandbox),
+        "walltime_s": spec.walltime_s,
+        "label": label_of(spec.affinity_datacenter_label, spec.affinity_machine_label),
+        "gpus": spec.gpus_per_node,
+        "memory_mb": spec.memory_per_node_mb,
+        "environment": dict(spec.environment),
+        "options": dict(spec.agent_options),
+    }
+    path = sandbox / "agent.json"
+    try:
+        write_private(path, json.dumps(content, indent=1).encode() + b"\n")
+    except CoordinationError as error:
+        raise SubmissionError(f"the settings of pilot {order.pilot} cannot be written: {error}") from error
+    return path
+
+
+def _start(spec: PilotSpec, config: Path, sandbox: Path, lifeline: int) -> subprocess.Popen[bytes]:
+    command = [spec.python or sys.executable, "-m", "pilot_agent", "--config", str(config)]
+    if spec.setup:  # shell lines are what the user gave, so a shell runs them, and becomes the agent
+        command = ["/bin/sh", "-c", "\n".join(["set -e", *spec.setup, 'exec "$@"']), "sh", *command]
+    try:
+        with _log(sandbox / "agent.out") as out, _log(sandbox / "agent.err") as err:
+            return subprocess.Popen(
+                command,
+                cwd=_NEUTRAL_FOLDER,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                pass_fds=(lifeline,),
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise SubmissionError(f"the agent cannot be started with {command[0]}: {error.strerror}") from error
+
+
+def _log(path: Path) -> Any:
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab", buffering=0)
+
+
+def _tail(path: Path) -> str:
+    """Return the end of a log; empty when it is gone with its folder."""
+    try:
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+            return log.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,159 @@
+"""What is known of one compute unit, read from Redis when somebody asks and checked against its seal.
+
+Keys of BigJob's details (``start_time``, ``run_host``, ``Executable`` …) stand beside ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pilot_protocol import reads, signing, unit_payloads
+from pilot_protocol.messages import UnitRecord, UnitResult, seal_name
+from pilot_protocol.specs import UnitSpec
+from pilot_protocol.states import State, is_final
+
+from .pending_reason import pending_reason
+from .session import Session
+
+_LOST = "the Redis server lost its record; submit it again"
+_MESSAGES = {
+    "lost": "its pilot was lost",
+    "canceled": "",
+    "poison": "it was handed out too often without ever ending",
+    "dependency": "predecessor {} did not end well",
+}
+"""What a script means by its word for a unit that it ended itself."""
+
+
+def read_record(session: Session, unit: str) -> UnitRecord | None:
+    """Return a unit's progress; None when Redis does not know it."""
+    return session.query(reads.units(session.keys, [unit]))[0]
+
+
+def read_result(session: Session, unit: str) -> UnitResult:
+    """Return how a unit ended; one that was never started has a reason and nothing else.
+
+    Raises:
+        ForgedRecordError: The result was not written by an agent of this session.
+    """
+    record = read_record(session, unit)
+    if record is None:
+        return UnitResult(reason="lost", message=_LOST)
+    sealed = session.query(reads.results(session.keys, [unit]))[0]
+    if sealed is not None:
+        name = seal_name(unit, record.attempt)
+        return UnitResult.from_bytes(session.seal.open(signing.RESULT, name, sealed))
+    reason = session.query(reads.reasons(session.keys, [unit]))[0] or ""
+    word, _, culprit = reason.partition(" ")
+    return UnitResult(reason=word, message=_MESSAGES.get(word, "").format(culprit))
+
+
+def read_description(session: Session, unit: str) -> dict[str, Any]:
+    """Return a unit's normalized description; empty when Redis does not know it.
+
+    Raises:
+        ForgedRecordError: It was not written by a client of this session.
+    """
+    sealed = session.query(reads.descriptions(session.keys, [unit]))[0]
+    if sealed is None:
+        return {}
+    digest = unit_payloads.template_of(sealed)
+    record = session.query(reads.templates(session.keys, [digest]))[0] if digest else None
+    templates = {} if record is None else {digest: unit_payloads.open_template(session.seal, digest, record)}
+    return unit_payloads.unpack(session.seal, unit, sealed, templates)
+
+
+def read_details(session: Session, unit: str, state: State, result: UnitResult | None) -> dict[str, Any]:
+    """Return everything about a unit, see `ComputeUnit.details`.
+
+    Args:
+        session: The unit's.
+        unit: Its id.
+        state: As this process knows it.
+        result: How it ended; None while it has not.
+    """
+    description = read_description(session, unit)
+    record = read_record(session, unit)
+    found = {
+        "id": unit,
+        "url": session.url_of("unit", unit),
+        "state": state,
+        "description": description,
+        **(_progress(record) if record else _NO_PROGRESS),
+        **_end(result or _NO_RESULT),
+    }
+    if result is None and record is not None:
+        found["reason"] = _why_pending(session, unit, record)
+    found["timestamps"] = _timestamps(found)
+    return found | _as_bigjob(found, UnitSpec.from_payload({"executable": "", **description}))
+
+
+_NO_PROGRESS: dict[str, Any] = {"pilot": None, "attempts": 0, "submitted": None}
+_NO_RESULT = UnitResult()
+
+
+def _progress(record: UnitRecord) -> dict[str, Any]:
+    return {
+        "pilot": record.pilot or None,
+        "attempts": record.attempt,
+        "submitted": _seconds(record.submitted_ms),
+        "retries_left": record.retries_left,
+        "restarts_left": record.restarts_left,
+    }
+
+
+def _why_pending(session: Session, unit: str, record: UnitRecord) -> str:
+    waiting = session.query(reads.open_predecessors(session.keys, [unit]))[0] or 0
+    return pending_reason(record, waiting, session.tracker.pilots_for(record.queue.partition("/")[0]))
+
+
+def _end(result: UnitResult) -> dict[str, Any]:
+    return {
+        "exit_code": result.exit_code,
+        "signal": result.signal,
+        "reason": result.reason,
+        "message": result.message,
+        "node": result.node or None,
+        "nodes": [result.node] if result.node else [],
+        "cores": result.cores or None,
+        "working_directory": result.working_directory or None,
+        "stdout_file": result.stdout_file or None,
+        "stderr_file": result.stderr_file or None,
+        "started": _seconds(result.started_ms),
+        "ended": _seconds(result.ended_ms),
+        "usage": {
+            "user_s": result.user_s,
+            "system_s": result.system_s,
+            "peak_memory_kb": result.peak_memory_kb,
+        },
+    }
+
+
+def _timestamps(found: Mapping[str, Any]) -> dict[str, float]:
+    """Return when each state was reached, seconds since 1970 by the Redis server's clock."""
+    reached = {State.Pending: found["submitted"], State.Running: found["started"]}
+    if is_final(found["state"]):
+        reached[found["state"]] = found["ended"]
+    return {str(state): moment for state, moment in reached.items() if moment is not None}
+
+
+def _as_bigjob(found: Mapping[str, Any], spec: UnitSpec) -> dict[str, Any]:
+    return {
+        "start_time": found["submitted"],
+        "end_queue_time": found["started"],
+        "end_time": found["ended"],
+        "run_host": found["node"],
+        "Executable": spec.executable,
+        "Arguments": list(spec.arguments),
+        "Environment": [f"{name}={value}" for name, value in spec.environment.items()],
+        "NumberOfProcesses": spec.number_of_processes,
+        "SPMDVariation": spec.spmd_variation,
+        "WorkingDirectory": found["working_directory"] or spec.working_directory,
+        "Output": spec.output,
+        "Error": spec.error,
+    }
+
+
+def _seconds(milliseconds: int) -> float | None:
+    return milliseconds / 1000 if milliseconds else None

@@ -1,0 +1,82 @@
+"""From a description to what is submitted. Pure.
+
+The invariant: what a description means is decided here and nowhere else in the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from pilot_protocol.compute_descriptions import validate_compute_unit
+from pilot_protocol.keys import label_of, queue_name, shape_of
+from pilot_protocol.specs import DEFAULT_MAX_RESTARTS
+from pilot_protocol.unit_ops import NewUnit
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedUnit:
+    """A unit that was validated and has no id yet.
+
+    Attributes:
+        payload: Its normalized description, without the predecessors.
+        queue: Where it waits.
+        cores: Of the whole unit.
+        predecessors: Ids of the units that must end before it.
+    """
+
+    payload: dict[str, Any]
+    queue: str
+    cores: int
+    predecessors: tuple[str, ...]
+
+    def numbered(self, name: str, sealed: bytes) -> NewUnit:
+        """Return the unit as it is submitted.
+
+        Args:
+            name: Its id.
+            sealed: Its sealed description.
+        """
+        payload = self.payload
+        return NewUnit(
+            name,
+            self.queue,
+            sealed,
+            payload.get("retries", 0),
+            payload.get("max_restarts", DEFAULT_MAX_RESTARTS),
+            self.predecessors,
+            payload.get("on_dependency_failure") == "run",
+        )
+
+
+def prepare(owner: str, description: Mapping[str, object]) -> PreparedUnit:
+    """Validate a description and find the queue of its unit.
+
+    Args:
+        owner: The pilot or compute-data service that the unit is submitted to.
+        description: As the user gave it.
+
+    Raises:
+        DescriptionError: A key is unknown or missing, or a value is not allowed.
+    """
+    payload = validate_compute_unit(description)
+    predecessors: Sequence[str] = payload.pop("depends_on", ())
+    processes, threads = payload.get("number_of_processes", 1), payload.get("threads_per_process", 1)
+    wish = (
+        payload.get("affinity_datacenter_label", ""),
+        payload.get("affinity_machine_label", ""),
+        processes * threads,
+        threads if payload.get("spmd_variation") == "mpi" else processes * threads,
+        processes * payload.get("gpus_per_process", 0),
+        payload.get("memory_mb", 0),
+    )
+    queue = _queue(owner, wish, payload.get("priority", 0))
+    return PreparedUnit(payload, queue, processes * threads, tuple(predecessors))
+
+
+@lru_cache(maxsize=256)
+def _queue(owner: str, wish: tuple[str, str, int, int, int, int], priority: int) -> str:
+    datacenter, machine, *shape = wish
+    return queue_name(owner, label_of(datacenter, machine), shape_of(*shape), priority)

@@ -1,0 +1,63 @@
+"""A Redis server for tests, on a socket in a folder, which can be killed and started again."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from pilot.server_binary import find_server
+from pilot_protocol.errors import CoordinationError
+
+LIMIT_S = 20.0
+
+
+class LocalRedis:
+    """One server; its data is kept as snapshots only, so that a restart can forget.
+
+    Args:
+        folder: For its socket and data; the path must be short.
+        *options: Further settings, as on the command line.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._folder = folder
+        self._options = options
+        self.socket = folder / "r.sock"
+        self.url = f"unix://{self.socket}"
+        self.start()
+
+    def start(self) -> None:
+        """Start the server and wait until it serves."""
+        try:
+            program = find_server().path
+        except CoordinationError as error:
+            pytest.skip(f"no server: {error}")
+        settings = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self._folder), "--save", ""]
+        self._process = subprocess.Popen(
+            [program, *settings, *self._options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self._process.stdout is not None
+        log = iter(self._process.stdout)
+        if not any("eady to accept connections" in line for line in log):
+            raise AssertionError("the Redis server ended before it served")
+
+    def stop(self) -> None:
+        """Kill the server."""
+        self._process.kill()
+        self._process.communicate(timeout=LIMIT_S)
+
+    def command(self, *words: Any) -> Any:
+        """Run a command on a connection of its own."""
+        client = redis.Redis(unix_socket_path=str(self.socket))
+        try:
+            return client.execute_command(*words)
+        finally:
+            client.close()
+
+    def close_connections(self) -> None:
+        """Break every connection of others."""
+        self.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")

@@ -1,0 +1,11 @@
+-- An agent lives. Args: pilot, epoch, lease in ms, last order seen, then fields and values of its record.
+-- Renews the lease, ends pilots whose lease has passed, and rings for units that wait although somebody could take them.
+-- Returns server time, whether the agent must sync, orders.
+local pilot, epoch = ARGV[2], ARGV[3]
+local refused = refuse_unless_current(pilot, epoch)
+if refused then return refused end
+write('ZADD', 'leases', now + ARGV[4], pilot)
+if #ARGV > 5 then write('HSET', 'pilot:' .. pilot, unpack(ARGV, 6)) end
+sweep_leases()
+for _, owner in ipairs(owners_for(pilot)) do to_wake[owner] = true end
+return finish({now, read('SISMEMBER', 'absent', pilot), controls(pilot, tonumber(ARGV[5]) or 0)})

@@ -1,0 +1,182 @@
+"""Reads of a session: plain Redis commands as data, and how to read their replies. No I/O.
+
+Each read touches named fields only; nothing scans keys, and nothing reads a whole hash that grows with the units.
+Invariant: a value that somebody has spoilt counts as absent, and never hides the others of the same read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from .errors import ProtocolError
+from .keys import Keys
+from .messages import UnitRecord
+from .operation import Query
+
+
+@dataclass(frozen=True)
+class SessionEvent:
+    """One entry of the event stream: what one script changed."""
+
+    cursor: str
+    units: Mapping[str, Sequence[str]]
+    """Units by the letter of their new state: N (back in the queue), S, R, D, F, C."""
+    pilots: Sequence[tuple[str, str]]
+    """Pilots and their new states."""
+    has_more: bool = False
+    """Whether the script left something to be gone on with: anybody may say ``sweep``."""
+
+
+def units(keys: Keys, ids: Sequence[str]) -> Query[list[UnitRecord | None]]:
+    """Read the progress of units; None for one that Redis does not know, or whose record cannot be read."""
+    return Query(("HMGET", keys.named("units"), *ids), _each(UnitRecord.from_bytes))
+
+
+def descriptions(keys: Keys, ids: Sequence[str]) -> Query[list[bytes | None]]:
+    """Read units' sealed descriptions."""
+    return Query(("HMGET", keys.named("descriptions"), *ids), list)
+
+
+def templates(keys: Keys, digests: Sequence[str]) -> Query[list[bytes | None]]:
+    """Read sealed templates."""
+    return Query(("HMGET", keys.named("templates"), *digests), list)
+
+
+def results(keys: Keys, ids: Sequence[str]) -> Query[list[bytes | None]]:
+    """Read units' sealed results; None while there is none."""
+    return Query(("HMGET", keys.named("results"), *ids), list)
+
+
+def reasons(keys: Keys, ids: Sequence[str]) -> Query[list[str | None]]:
+    """Read why scripts ended units: ``lost``, ``canceled``, ``poison``, ``dependency <unit>``; None otherwise."""
+    return Query(("HMGET", keys.named("reasons"), *ids), _each(_text))
+
+
+def open_predecessors(keys: Keys, ids: Sequence[str]) -> Query[list[int | None]]:
+    """Read how many predecessors waiting units still have."""
+    return Query(("HMGET", keys.named("open_predecessors"), *ids), _each(int))
+
+
+def counts(keys: Keys) -> Query[dict[str, dict[str, int]]]:
+    """Read the number of units per group and letter."""
+    return Query(("HGETALL", keys.named("counts")), _read_counts)
+
+
+def groups(keys: Keys) -> Query[dict[str, str]]:
+    """Read each group's owner."""
+    return Query(("HGETALL", keys.named("groups")), _read_mapping)
+
+
+def pilots(keys: Keys) -> Query[dict[str, str]]:
+    """Read each pilot's PilotComputeService."""
+    return Query(("HGETALL", keys.named("pilots")), _read_mapping)
+
+
+def attachments(keys: Keys) -> Query[dict[str, tuple[str, ...]]]:
+    """Read which compute-data services use each PilotComputeService."""
+    return Query(("HGETALL", keys.named("attachments")), _read_attachments)
+
+
+def pilot(keys: Keys, name: str) -> Query[dict[str, bytes]]:
+    """Read a pilot's record; empty when there is none."""
+    return Query(("HGETALL", keys.pilot(name)), _read_fields)
+
+
+def protocol(keys: Keys) -> Query[str | None]:
+    """Read the protocol version of the session; None when the server does not know the session."""
+    return Query(
+        ("HGET", keys.named("meta"), "protocol"), lambda reply: None if reply is None else _text(reply)
+    )
+
+
+def last_event(keys: Keys) -> Query[str]:
+    """Read the newest event's cursor; ``0-0`` before the first."""
+    return Query(("XREVRANGE", keys.named("events"), "+", "-", "COUNT", 1), _read_last)
+
+
+def first_event(keys: Keys) -> Query[str]:
+    """Read the oldest kept event's cursor: a reader behind it must read the records again."""
+    return Query(("XRANGE", keys.named("events"), "-", "+", "COUNT", 1), _read_last)
+
+
+def events(keys: Keys, cursor: str, block_ms: int) -> Query[list[SessionEvent]]:
+    """Wait for events after ``cursor``; empty after ``block_ms`` (0: wait for ever) without one."""
+    command = ("XREAD", "COUNT", 200, "BLOCK", block_ms, "STREAMS", keys.named("events"), cursor)
+    return Query(command, _read_events)
+
+
+def _each(read: Callable[[bytes], Any]) -> Callable[[Any], list[Any]]:
+    return lambda reply: [None if value is None else _read_or_none(read, value) for value in reply]
+
+
+def _read_or_none(read: Callable[[bytes], Any], value: bytes) -> Any:
+    try:
+        return read(value)
+    except (ProtocolError, ValueError):
+        return None
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _read_mapping(reply: Any) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in pairs(reply)}
+
+
+def _read_fields(reply: Any) -> dict[str, bytes]:
+    return {_text(name): value for name, value in pairs(reply)}
+
+
+def _read_attachments(reply: Any) -> dict[str, tuple[str, ...]]:
+    return {_text(name): tuple(_text(value).split()) for name, value in pairs(reply)}
+
+
+def _read_counts(reply: Any) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for field, number in pairs(reply):
+        group, _, letter = _text(field).rpartition("|")
+        found.setdefault(group, {})[letter] = _read_or_none(int, number) or 0
+    return found
+
+
+def _read_last(reply: Any) -> str:
+    return reply[0][0].decode() if reply else "0-0"
+
+
+def _read_events(reply: Any) -> list[SessionEvent]:
+    if not reply:
+        return []
+    streams = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
+    entries = streams[0] if isinstance(reply, dict) else streams
+    return [_read_event(cursor, fields) for cursor, fields in entries]
+
+
+def _read_event(cursor: bytes, fields: Any) -> SessionEvent:
+    changed: dict[str, Sequence[str]] = {}
+    told: list[tuple[str, str]] = []
+    has_more = False
+    for letter, text in pairs(fields):
+        names = _text(text).split(" ")
+        if letter == b"+":
+            has_more = True
+        elif letter == b"P":
+            told += [(pilot_name, state) for pilot_name, _, state in (name.partition(":") for name in names)]
+        else:
+            changed[_text(letter)] = names
+    return SessionEvent(_text(cursor), changed, told, has_more)
+
+
+def pairs(reply: Any) -> list[tuple[bytes, bytes]]:
+    """Return the fields of a hash or an event, which clients hand over as a mapping or as a flat list.
+
+    Raises:
+        ProtocolError: It is neither.
+    """
+    if isinstance(reply, dict):
+        return list(reply.items())
+    if isinstance(reply, (list, tuple)) and len(reply) % 2 == 0:
+        return list(zip(reply[::2], reply[1::2]))
+    raise ProtocolError(f"Redis answered with a {type(reply).__name__} where fields were expected")
