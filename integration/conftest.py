@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from child_program import home_environment
+from child_program import home_environment, kill_all
 from real_redis import free_port, new_password, running_server
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """The home of a user who has never run anything."""
+def home(tmp_path: Path) -> Iterator[Path]:
+    """The home of a user who has never run anything. What runs with it in the end is killed."""
     path = tmp_path / "home"
     path.mkdir()
-    return path
+    yield path
+    kill_all(path)
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ def user(environment: Mapping[str, str], any_redis_url: str) -> dict[str, str]:
     return {**environment, "COORDINATION_URL": any_redis_url}
 
 
-def run_script(user: Mapping[str, str], name: str, *arguments: str) -> Ended:
-    return run_python(SCRIPTS / name, user, *arguments)
+def run_script(user: Mapping[str, str], name: str) -> Ended:
+    return run_python(SCRIPTS / name, user)
 
 
 def test_simple_ensemble(user: dict[str, str]) -> None:
@@ -79,12 +79,13 @@ def test_direct_submission_and_every_detail(user: dict[str, str]) -> None:
 
 
 def test_reconnecting_to_a_pilot_whose_client_is_gone(user: dict[str, str], any_redis_url: str) -> None:
-    started = run_script(user, "reconnect.py")
+    program = SCRIPTS / "reconnect.py"
+    started = run_python(program, user, something_stays=True)
     assert (started.code, started.stderr) == (0, "")
     (url,) = started.lines
     password = re.search(r":(\w+)@", any_redis_url)
     assert password is None or password[1] not in url
-    ended = run_script(user, "reconnect.py", url)
+    ended = run_python(program, user, url)
     ended.check_clean()
     assert ended.lines == ["Done", "Done", "pilot: Running"]
 

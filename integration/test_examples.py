@@ -37,7 +37,7 @@ OUTPUT = {
 
 
 def run_example(name: str, environment: Mapping[str, str]) -> Ended:
-    ended = run_python(EXAMPLES / name, environment)
+    ended = run_python(EXAMPLES / name, {**environment, "PYTHONWARNINGS": "default"})
     ended.check_clean()
     return ended
 

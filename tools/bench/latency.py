@@ -11,14 +11,14 @@ import argparse
 import os
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import bench_stack
 import raw_spawn
-from pilot import ComputeDataService, PilotComputeService, State
+from pilot import ComputeDataService, State
 
 
 def one_unit(service: ComputeDataService) -> float:
@@ -52,18 +52,10 @@ def main() -> None:
     )
     parser.add_argument("--units", type=int, default=300)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, PilotComputeService() as pilots:
-        description = {
-            "service_url": "fork://localhost",
-            "number_of_processes": 1,
-            "working_directory": folder,
-        }
-        pilots.create_pilot(description)
-        with ComputeDataService() as service:
-            service.add_pilot_compute_service(pilots)
-            for _ in range(20):
-                one_unit(service)
-            pairs = [(one_unit(service), one_raw()) for _ in range(options.units)]
+    with bench_stack.started(1) as stack:
+        for _ in range(20):
+            one_unit(stack.service)
+        pairs = [(one_unit(stack.service), one_raw()) for _ in range(options.units)]
     print(describe("unit through pilot, submit to Done", [unit for unit, _ in pairs]))
     print(describe("raw posix_spawn to reaped         ", [raw for _, raw in pairs]))
 

@@ -24,32 +24,30 @@ def resident_kb(pid: int) -> int:
 
 
 def role_of(command: str) -> str:
-    """Return the role of a process from its command line; empty for what is not ours."""
-    if "pilot_agent.node" in command or ("executor" in command and "pilot_agent" in command):
+    """Return the role of one of the agent's processes from its command line; empty for what is not one."""
+    if "pilot_agent.node.executor" in command:
         return "executors"
-    if "pilot_agent" in command:
-        return "agent"
-    if "redis-server" in command or "valkey-server" in command:
-        return "redis"
-    return ""
+    return "agent" if "pilot_agent" in command else ""
 
 
-def processes_of(root: int) -> dict[str, list[int]]:
-    """Return pids by role: ``client`` is ``root``, the others are its descendants."""
+def processes_of(client: int, server: int) -> dict[str, list[int]]:
+    """Return pids by role: ``client``, ``redis``, and of the client's descendants ``agent`` and ``executors``."""
     found: dict[str, list[int]] = defaultdict(list)
-    found["client"].append(root)
+    found["client"].append(client)
+    found["redis"].append(server)
     parents = _parents()
     for pid in parents:
-        if pid != root and _descends(pid, root, parents):
-            role = role_of(_command(pid))
-            if role:
-                found[role].append(pid)
+        role = role_of(_command(pid)) if _descends(pid, client, parents) else ""
+        if role:
+            found[role].append(pid)
     return found
 
 
-def cpu_by_role(root: int) -> dict[str, float]:
+def cpu_by_role(client: int, server: int) -> dict[str, float]:
     """Return CPU seconds so far by role."""
-    return {role: sum(cpu_seconds(pid) for pid in pids) for role, pids in processes_of(root).items()}
+    return {
+        role: sum(cpu_seconds(pid) for pid in pids) for role, pids in processes_of(client, server).items()
+    }
 
 
 def _parents() -> dict[int, int]:

@@ -2,8 +2,8 @@
 
     python tools/bench/throughput.py --units 10000 [--files] [--rounds 3]
 
-Each round measures raw loops, then pilot, then raw loops again; a round's ratio is against the mean of its two. One
-raw loop per core, two programs in flight each, which is the best that Python loops reach.
+Each round measures raw loops, then pilot, then raw loops again; a round's ratio is against the mean of its two. There
+is one raw loop per core with two programs in flight each, which is the best that Python loops reach.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import argparse
 import os
 import statistics
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import bench_stack
 import process_cpu
 import raw_spawn
-from pilot import ComputeDataService, PilotComputeService
+from pilot import ComputeDataService, State
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def run_units(service: ComputeDataService, units: int, *, files: bool) -> tuple[
     submitted = time.perf_counter() - start
     service.wait()
     elapsed = time.perf_counter() - start
-    failed = [unit.id for unit in handles if str(unit.state) != "Done"]
+    failed = [unit.id for unit in handles if unit.state != State.Done]
     if failed:
         raise RuntimeError(f"{len(failed)} units did not end Done, for instance {failed[0]}")
     return submitted, elapsed
@@ -52,19 +52,11 @@ def run_units(service: ComputeDataService, units: int, *, files: bool) -> tuple[
 
 def measure_pilot(units: int, cores: int, *, files: bool) -> PilotRate:
     """Start a server and a pilot, warm it up, and run ``units``."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, PilotComputeService() as pilots:
-        description = {
-            "service_url": "fork://localhost",
-            "number_of_processes": cores,
-            "working_directory": folder,
-        }
-        pilots.create_pilot(description)
-        with ComputeDataService() as service:
-            service.add_pilot_compute_service(pilots)
-            run_units(service, 20 * cores, files=files)
-            before = process_cpu.cpu_by_role(os.getpid())
-            submitted, elapsed = run_units(service, units, files=files)
-            after = process_cpu.cpu_by_role(os.getpid())
+    with bench_stack.started(cores) as stack:
+        run_units(stack.service, 20 * cores, files=files)
+        before = process_cpu.cpu_by_role(os.getpid(), stack.server_pid)
+        submitted, elapsed = run_units(stack.service, units, files=files)
+        after = process_cpu.cpu_by_role(os.getpid(), stack.server_pid)
     cpu = {role: (after[role] - before.get(role, 0.0)) / units * 1e6 for role in after}
     return PilotRate(units / elapsed, submitted, cpu)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Optional, TypeVar
+from typing import Any, TypeVar
 
 from pilot_agent.actions import Action, Report, ReportItem, SendSignal, SendStart
 from pilot_agent.core import AgentCore, CoreSettings
@@ -23,7 +23,7 @@ class Request:
     gpus: int = 0
     memory_mb: int = 0
     priority: int = 0
-    walltime: Optional[float] = None
+    walltime: float | None = None
     max_restarts: int = 3
 
 
@@ -36,7 +36,7 @@ def record(unit_id: str, arrival: int, **needs: Any) -> UnitRecord:
 
 
 def end(
-    code: Optional[int] = 0, signal: Optional[int] = None, reason: str = "", message: str = "", run_s: float = 1.0
+    code: int | None = 0, signal: int | None = None, reason: str = "", message: str = "", run_s: float = 1.0
 ) -> EndRecord:
     return EndRecord(
         code=code, signal=signal, reason=reason, message=message, t0=100.0, t1=100.0 + run_s, user=0.0, system=0.0,
@@ -55,7 +55,7 @@ class Bench:
         gpus: int = 0,
         memory_mb: int = 0,
         nodes: int = 1,
-        settings: Optional[CoreSettings] = None,
+        settings: CoreSettings | None = None,
     ) -> None:
         spec = NodeSpec(cores, gpus, memory_mb, executors)
         self.core = AgentCore([spec] * nodes, settings)
@@ -78,14 +78,16 @@ class Bench:
         return self.claimed(*units)
 
     def ended(
-        self, unit_id: str, how: Optional[EndRecord] = None, *, then: Optional[str] = None, executor: int = 0
+        self, unit_id: str, how: EndRecord | None = None, *, then: str | None = None, executor: int = 0
     ) -> list[Action]:
         attempt = self.core.table.records[unit_id].attempt
         return self.tell(ExecutorEvents(executor, ended=[[unit_id, attempt, how or end(), then]]))
 
     def started(self, *unit_ids: str, executor: int = 0) -> list[Action]:
         records = self.core.table.records
-        return self.tell(ExecutorEvents(executor, started=[[name, records[name].attempt, 7, 0.0] for name in unit_ids]))
+        return self.tell(
+            ExecutorEvents(executor, started=[[name, records[name].attempt, 7, 0.0] for name in unit_ids])
+        )
 
     def confirmed(self, outcomes: str = "") -> list[Action]:
         count = len(self.core.table.reports.under_way or ())
@@ -105,7 +107,7 @@ class Bench:
         return [order for start in self.every(SendStart) for order in start.orders]
 
     @property
-    def placed(self) -> dict[str, Optional[list[int]]]:
+    def placed(self) -> dict[str, list[int] | None]:
         """Cores of the units that were sent to executors; None for chained ones."""
         return {order["id"]: order["cores"] for order in self.orders}
 

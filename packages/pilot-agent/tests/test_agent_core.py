@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from core_builders import SHORT, Bench, Request, end, short_units_run, unit
 
+from core_builders import SHORT, Bench, Request, end, short_units_run, unit
 from pilot_agent.actions import Claim, Report, SendPlace, SendRetract, SendStart
 from pilot_agent.core import CoreSettings
 from pilot_agent.events import CancelRequested, ClaimedUnit, ExecutorEvents, Tick, UnitsClaimed
+
 
 def test_an_order_gets_cores_width_and_attempt() -> None:
     bench = Bench(4, gpus=2)
@@ -22,7 +23,9 @@ def test_an_order_gets_cores_width_and_attempt() -> None:
 def test_units_are_sent_to_the_executor_of_their_first_core() -> None:
     bench = Bench(4, executors=2)
     bench.opened(unit("a"), unit("b"), unit("c"), unit("d"))
-    assert [(start.executor, [order["id"] for order in start.orders]) for start in bench.every(SendStart)] == [
+    assert [
+        (start.executor, [order["id"] for order in start.orders]) for start in bench.every(SendStart)
+    ] == [
         (0, ["a", "b"]),
         (1, ["c", "d"]),
     ]
@@ -31,7 +34,10 @@ def test_units_are_sent_to_the_executor_of_their_first_core() -> None:
 def test_several_nodes_are_filled_one_after_the_other() -> None:
     bench = Bench(2, nodes=2)
     bench.opened(unit("a", cores=2), unit("b", cores=2))
-    assert [(start.executor, start.orders[0]["cores"]) for start in bench.every(SendStart)] == [(0, [0, 1]), (1, [0, 1])]
+    assert [(start.executor, start.orders[0]["cores"]) for start in bench.every(SendStart)] == [
+        (0, [0, 1]),
+        (1, [0, 1]),
+    ]
 
 
 def test_higher_priority_starts_first() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from core_builders import Request
-from core_simulation import World
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from core_builders import Request
+from core_simulation import World
 from pilot_agent.events import DrainRequested, Event, StopRequested
 
 CORES = 6
@@ -141,8 +142,12 @@ TestCore = CoreMachine.TestCase
 
 @pytest.mark.parametrize("executors", [1, 2])
 @settings(max_examples=25, deadline=None)
-@given(large=st.integers(2, CORES), priorities=st.lists(st.sampled_from([0, -1]), min_size=1, max_size=5), head_start=st.integers(0, 60))
-def test_a_large_unit_is_overtaken_by_a_bounded_number(
+@given(
+    large=st.integers(2, CORES),
+    priorities=st.lists(st.sampled_from([0, -1]), min_size=1, max_size=5),
+    head_start=st.integers(0, 60),
+)
+def test_a_large_unit_starts_in_spite_of_endless_small_ones(
     executors: int, large: int, priorities: list[int], head_start: int
 ) -> None:
     overtakes = 3
@@ -156,13 +161,11 @@ def test_a_large_unit_is_overtaken_by_a_bounded_number(
         if unit.state == "A":
             break
         world.turn()
-    started_before = len(world.starts)
     held = sum(len(executor.chained) for executor in world.executors)
-    for _ in range(400):
+    most_turns = 2 * (CORES + overtakes + held) + 10  # in each, the oldest unit of each executor ends
+    for _ in range(most_turns):
         if unit.id in world.starts:
             break
         world.turn()
-    overtook = world.starts.index(unit.id) - started_before
-    beside = (CORES - large) * 400  # what the reservation leaves cannot delay it
-    assert overtook <= overtakes + held + CORES + beside
+    assert unit.id in world.starts, f"{world.core.table.records[unit.id]!r} starves"
     world.run_out()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pilot_agent.scheduler.placement import Shape, choose_cores, core_numbers, core_text, first_core
 

@@ -7,7 +7,9 @@ import pytest
 from pilot_agent.rate import MOST_AHEAD, SHORT_RUN_S, Rates
 
 
-def steady(per_s: float, run_s: float, width: int = 1, seconds: float = 2.0, rates: Rates | None = None) -> Rates:
+def steady(
+    per_s: float, run_s: float, width: int = 1, seconds: float = 2.0, rates: Rates | None = None
+) -> Rates:
     rates = rates or Rates()
     rates.resume(width, 0.0)
     for step in range(1, int(seconds * 100) + 1):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pilot_agent.scheduler.placement import Placement, Shape
 from pilot_agent.scheduler.slots import NodeSpec, Slots
@@ -108,7 +107,7 @@ def test_nothing_is_given_twice_and_all_comes_back(steps: list[tuple[int, int, i
         if gives and held:
             slots.give(*held.pop(0))
         shape = Shape(cores, gpus, memory_mb)
-        placement: Optional[Placement] = slots.take(shape)
+        placement: Placement | None = slots.take(shape)
         if placement is not None:
             for other, _ in held:
                 if other.node == placement.node:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from core_builders import record
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
+from core_builders import record
 from pilot_agent.scheduler.placement import Shape
 from pilot_agent.scheduler.queue import WaitingQueue
 from pilot_agent.unit_record import UnitRecord
@@ -20,7 +21,9 @@ def drained(queue: WaitingQueue) -> list[str]:
 
 def test_priority_then_arrival_across_shapes() -> None:
     queue = WaitingQueue()
-    for arrival, (name, cores, priority) in enumerate([("a", 1, 0), ("b", 2, 0), ("c", 2, 5), ("d", 1, 5), ("e", 1, -1)]):
+    for arrival, (name, cores, priority) in enumerate(
+        [("a", 1, 0), ("b", 2, 0), ("c", 2, 5), ("d", 1, 5), ("e", 1, -1)]
+    ):
         queue.push(record(name, arrival, cores=cores, priority=priority))
     assert queue.cores == 7
     assert [waiting.id for waiting in queue.last_first()] == ["e", "b", "a", "d", "c"]
@@ -63,7 +66,12 @@ def test_what_was_taken_from_the_middle_is_forgotten() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["push", "first", "any"]), st.integers(1, 3), st.integers(-2, 2), st.integers(0, 99)),
+        st.tuples(
+            st.sampled_from(["push", "first", "any"]),
+            st.integers(1, 3),
+            st.integers(-2, 2),
+            st.integers(0, 99),
+        ),
         max_size=120,
     )
 )

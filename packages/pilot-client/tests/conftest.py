@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fake_agent import FakeAgent
+from fake_agent import FakeAgent, StartPilot
 from local_redis import LocalRedis
 from pilot import open_sessions
 from pilot.session import Session
 from pilot.tracker import TrackedPilot
 from pilot_protocol.states import State
-
-StartPilot = Callable[..., FakeAgent]
-
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -50,7 +47,10 @@ def server(short_folder: Path) -> Iterator[LocalRedis]:
 def url(server: LocalRedis, home: Path) -> Iterator[str]:
     """The URL of a Redis server; the sessions made there are closed in the end."""
     yield server.url
-    open_sessions.close_all()
+    for session in open_sessions._open.values():
+        session.close()
+    open_sessions._open.clear()
+    open_sessions._defaults.clear()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pilot.redis_link import RedisLink
 from pilot.session import Session
 from pilot_protocol import pilot_ops, reads, unit_ops, unit_payloads
 from pilot_protocol.errors import ForgedRecordError
+from pilot_protocol.operation import BarrierError
 from pilot_protocol.messages import ControlOrder, UnitResult, seal_name
 from pilot_protocol.pilot_ops import PilotEnd
 from pilot_protocol.signing import CANCEL, CONTROL, RESULT, SIGNATURE_BYTES
@@ -64,6 +65,15 @@ class FakeAgent:
         name = seal_name(unit.id, unit.attempt)
         return UnitReport(unit.id, unit.attempt, letter, self._session.seal.close(RESULT, name, result.to_bytes()))
 
+    def claim_when_allowed(self) -> list[LeasedUnit]:
+        """Take the units that there are, as soon as a server that has come back lets pilots claim."""
+        while True:
+            try:
+                return self.claim()
+            except BarrierError:
+                self._claims -= 1
+                self._link.run(pilot_ops.sync(self._session.keys, self.pilot, self.epoch, self._lease_ms, []))
+
     def finish_all(self, result: UnitResult = GOOD) -> int:
         """Claim and end what there is, batch by batch; returns how many."""
         number = 0
@@ -101,3 +111,7 @@ class FakeAgent:
     def close(self) -> None:
         """Close the connection."""
         self._link.close()
+
+
+StartPilot = Callable[..., FakeAgent]
+"""Creates a pilot of a service and its agent; takes service, pilot and cores."""

@@ -43,6 +43,7 @@ class LocalRedis:
         assert self._process.stdout is not None
         log = iter(self._process.stdout)
         if not any("eady to accept connections" in line for line in log):
+            self.stop()
             raise AssertionError("the Redis server ended before it served")
 
     def stop(self) -> None:

@@ -32,19 +32,18 @@ logger = logging.getLogger(__name__)
 _REPLY_TIMEOUT_S = 10.0
 
 
-def run_head(config: AgentConfig) -> int:
+def run_head(config: AgentConfig, started_s: float) -> int:
     """Be the head of a pilot; returns the exit code once the pilot has ended.
 
-    Raises:
-        CoordinationError: Redis refuses for good, or was gone for too long.
-        VersionError: The session speaks another protocol.
+    Args:
+        config: The agent's settings.
+        started_s: When the pilot's walltime began (``time.monotonic``); earlier than now for a head that was restarted.
     """
     become_subreaper()
-    config.sandbox.mkdir(mode=0o700, parents=True, exist_ok=True)
     # What lives from the start on lives to the end: the collector need not look at it again and again.
     gc.freeze()
     try:
-        asyncio.run(_serve(config))
+        asyncio.run(_serve(config, started_s))
     except PilotEndedError as error:
         logger.warning("pilot.over %s", error, extra={"action": "pilot.over"})
         return PILOT_ENDED
@@ -55,7 +54,7 @@ def run_head(config: AgentConfig) -> int:
     return ENDED
 
 
-async def _serve(config: AgentConfig) -> None:
+async def _serve(config: AgentConfig, started_s: float) -> None:
     node = local.detect(config.cores)
     seal, clock = Seal(config.session, config.key), ServerClock()
     parts = Parts(
@@ -65,7 +64,7 @@ async def _serve(config: AgentConfig) -> None:
         Outcome(seal, clock, node.name),
         clock,
     )
-    core = AgentCore([_spec(config, node)], _settings(config))
+    core = AgentCore([_spec(config, node)], _settings(config, started_s))
     await Head(config, core, node, _record(config, node)).run(secrets.token_hex(8), parts)
 
 
@@ -73,8 +72,9 @@ def _spec(config: AgentConfig, node: local.LocalNode) -> NodeSpec:
     return NodeSpec(node.cores, config.gpus, config.memory_mb or 0, config.executors)
 
 
-def _settings(config: AgentConfig) -> CoreSettings:
-    end_s = None if config.walltime_s is None else asyncio.get_running_loop().time() + config.walltime_s
+def _settings(config: AgentConfig, started_s: float) -> CoreSettings:
+    # The loop's clock is time.monotonic, too.
+    end_s = None if config.walltime_s is None else started_s + config.walltime_s
     return CoreSettings(end_s=end_s, grace_s=config.grace_s)
 
 

@@ -6,10 +6,11 @@ import argparse
 import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pilot_protocol.errors import PilotError
+from pilot_protocol.errors import PilotError, SubmissionError
 
 from .config import AgentConfig, read_config
 from .exit_codes import REFUSED
@@ -19,6 +20,18 @@ _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the supervisor, or with ``--head`` the head that it starts; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, stream=sys.stderr)
+    try:
+        config = read_config(options.config)
+        _make_sandbox(config.sandbox)
+        return _run_head(config, options.started) if options.head else _supervise(config, options.started)
+    except PilotError as error:
+        print(f"pilot-agent: {error}", file=sys.stderr)  # noqa: T201 - a command line's last words
+        return REFUSED
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pilot-agent", description="Runs compute units on the cores that a pilot holds."
     )
@@ -26,26 +39,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--config", type=Path, required=True, help="settings file, readable by its owner alone"
     )
     parser.add_argument("--head", action="store_true", help="be the head; started by the supervisor")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, stream=sys.stderr)
+    parser.add_argument(
+        "--started",
+        type=float,
+        default=time.monotonic(),
+        help="when the pilot's walltime began, in seconds of this machine's monotonic clock; now by default",
+    )
+    return parser
+
+
+def _make_sandbox(sandbox: Path) -> None:
     try:
-        config = read_config(options.config)
-        return _run_head(config) if options.head else _supervise(config)
-    except (PilotError, OSError) as error:
-        print(f"pilot-agent: {error}", file=sys.stderr)  # noqa: T201 - a command line's last words
-        return REFUSED
+        sandbox.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SubmissionError(
+            f"the pilot's sandbox {sandbox} cannot be made: {error.strerror}; "
+            "give the pilot a working_directory in which you may write"
+        ) from error
 
 
-def _supervise(config: AgentConfig) -> int:
+def _supervise(config: AgentConfig, started_s: float) -> int:
     from .supervisor import Supervisor  # noqa: PLC0415 - each process loads only what it is
 
-    config.sandbox.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Supervisor(config.path, config.lifeline_fd).run()
+    head = [sys.executable, "-m", "pilot_agent", "--config", str(config.path), "--head"]
+    return Supervisor([*head, "--started", str(started_s)], config.lifeline_fd).run()
 
 
-def _run_head(config: AgentConfig) -> int:
+def _run_head(config: AgentConfig, started_s: float) -> int:
     from .agent import run_head  # noqa: PLC0415 - redis and asyncio are the head's alone
 
     if config.lifeline_fd is not None:
         os.set_inheritable(config.lifeline_fd, False)
-    return run_head(config)
+    return run_head(config, started_s)

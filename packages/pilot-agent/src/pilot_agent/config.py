@@ -6,6 +6,7 @@ The file holds the session's key and the password of Redis. It belongs to the us
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 from collections.abc import Mapping
@@ -70,7 +71,7 @@ def read_config(path: Path) -> AgentConfig:
         DescriptionError: A setting is missing or has a wrong value.
     """
     content = _read_private(path)
-    options = content.get("options") or {}
+    options = _mapping(content, "options")
     cores = _whole(content, "cores", least=1)
     return AgentConfig(
         path=path,
@@ -80,15 +81,15 @@ def read_config(path: Path) -> AgentConfig:
         pilot=_text(content, "pilot"),
         service=_text(content, "service"),
         cores=cores,
-        sandbox=Path(_text(content, "sandbox")),
+        sandbox=_folder(content, "sandbox"),
         lease_s=_number(content, "lease_s", DEFAULT_LEASE_S, least=_LEAST_LEASE_S),
         grace_s=_number(options, "grace_s", DEFAULT_GRACE_S, least=0.0),
         walltime_s=_number(content, "walltime_s", None, least=0.0),
         executors=_executors(options, cores),
         gpus=_whole(content, "gpus", default=0),
         memory_mb=_whole(content, "memory_mb", default=0) or None,
-        label=str(content.get("label") or ","),
-        lifeline_fd=content.get("lifeline_fd"),
+        label=_text(content, "label", default=","),
+        lifeline_fd=_descriptor(content, "lifeline_fd"),
         lost_timeout_s=_number(options, "lost_timeout_s", DEFAULT_LOST_TIMEOUT_S, least=0.0),
         on_partition=_choice(options, "on_partition", ("stop", "continue")),
     )
@@ -97,7 +98,7 @@ def read_config(path: Path) -> AgentConfig:
 def _read_private(path: Path) -> Mapping[str, Any]:
     try:
         status = path.stat()
-        text = path.read_text("utf-8")
+        text = path.read_bytes()
     except OSError as error:
         raise CoordinationError(f"the agent's settings {path} cannot be read: {error.strerror}") from error
     if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
@@ -113,13 +114,35 @@ def _read_private(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _text(content: Mapping[str, Any], name: str) -> str:
+def _mapping(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = content.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise DescriptionError(
+            f"agent setting {name} is {value!r}; an object is required", key=name, value=value
+        )
+    return value or {}
+
+
+def _text(content: Mapping[str, Any], name: str, *, default: str | None = None) -> str:
+    value = content.get(name, default)
     if not isinstance(value, str) or not value:
         raise DescriptionError(
             f"agent setting {name} is {value!r}; a text is required", key=name, value=value
         )
     return value
+
+
+def _folder(content: Mapping[str, Any], name: str) -> Path:
+    value = _text(content, name)
+    if not os.path.isabs(value):
+        raise DescriptionError(
+            f"agent setting {name} is {value!r}; an absolute path is required", key=name, value=value
+        )
+    return Path(value)
+
+
+def _descriptor(content: Mapping[str, Any], name: str) -> int | None:
+    return None if content.get(name) is None else _whole(content, name)
 
 
 def _key(content: Mapping[str, Any]) -> bytes:
@@ -145,7 +168,7 @@ def _number(content: Mapping[str, Any], name: str, default: Any, *, least: float
     value = content.get(name)
     if value is None:
         return default
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or value < least:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not least <= value < math.inf:
         raise DescriptionError(
             f"agent setting {name} is {value!r}; a number of at least {least} is required",
             key=name,

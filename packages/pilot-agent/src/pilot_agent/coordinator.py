@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Sequence
 from typing import Callable
 
 from pilot_protocol import pilot_ops, reads, unit_ops
-from pilot_protocol.errors import CoordinationError
 from pilot_protocol.keys import Keys
 from pilot_protocol.operation import BarrierError, FencedError, NoSessionError, PilotEndedError
 from pilot_protocol.version import check_peer
@@ -137,7 +136,10 @@ class Coordinator:
             self._connected.clear()
             await self._contact.wait(error)
         else:
-            self._contact.made() if step == self._connect else self._contact.served()
+            if step == self._connect:
+                self._contact.made()
+            else:
+                self._contact.served()
 
     def _put_claims_off(self) -> None:
         loop = asyncio.get_running_loop()

@@ -37,7 +37,10 @@ class ExecutorLink:
         self._gone = asyncio.Event()
 
     def attach(self, started: StartedExecutor) -> None:
-        """Take over an executor that was started."""
+        """Take over an executor that was started, the first one or the successor of one that was lost."""
+        # Half a frame of a dead executor must not be taken for the beginning of its successor's.
+        self._decoder = FrameDecoder()
+        self._gone = asyncio.Event()
         self.pid = started.pid
         self._socket = started.socket
         asyncio.get_running_loop().add_reader(started.socket, self._read)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Callable
 
 from . import events
 from .executor_link import ExecutorLink
 from .journal import read_records, segments
+from .node.frames import FrameError
 from .node.launcher import start_executor
 from .spawn.process_tree import kill_descendants
 
@@ -40,10 +43,13 @@ class Executors:
         self._lifeline = -1 if lifeline_fd is None else lifeline_fd
         self._dispatch = dispatch
         self._links: list[ExecutorLink] = []
+        self._ready: set[int] = set()
         self._closing = False
 
     def start(self, number: int) -> None:
         """Start ``number`` executors."""
+        # All children of this process: executors, and what a dead one has left.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
         for index in range(number):
             link = ExecutorLink(index, self._hear, self._lose)
             self._links.append(link)
@@ -53,12 +59,21 @@ class Executors:
         link.attach(start_executor(self._sandbox, link.index, self._journal, self._lifeline))
 
     def send(self, executor: int, verb: str, content: Sequence[Any]) -> None:
-        """Send a frame to an executor."""
-        self._links[executor].send([verb, content])
+        """Send a frame to an executor, or several where the content is too long for one."""
+        try:
+            self._links[executor].send([verb, content])
+        except FrameError:
+            middle = len(content) // 2
+            if not middle:
+                raise
+            self.send(executor, verb, content[:middle])
+            self.send(executor, verb, content[middle:])
 
     def _hear(self, executor: int, frame: Any) -> None:
         verb, content = frame
-        if verb == "events":
+        if verb == "hello":
+            self._ready.add(executor)
+        elif verb == "events":
             self._dispatch(events.ExecutorEvents(executor, *(content[name] for name in _FRAME_FIELDS)))
 
     def _lose(self, executor: int) -> None:
@@ -67,7 +82,11 @@ class Executors:
         link = self._links[executor]
         logger.error("executor.lost index=%d pid=%d", executor, link.pid, extra={"action": "executor.lost"})
         kill_descendants(os.getpid(), spare=self._living(executor))
-        self._reap()
+        with suppress(ChildProcessError):
+            os.waitpid(link.pid, 0)
+        if executor not in self._ready:
+            raise RuntimeError(f"executor {executor} (pid {link.pid}) ended before it was ready")
+        self._ready.remove(executor)
         self._dispatch(events.ExecutorLost(executor, self._ends_of(executor)))
         self._launch(link)
         self._dispatch(events.ExecutorUp(executor))
@@ -98,4 +117,3 @@ class Executors:
             await link.wait_closed(deadline)
             link.close()
         kill_descendants(os.getpid())
-        self._reap()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
@@ -27,12 +26,13 @@ from .executors import Executors
 from .journal import Recovery
 from .journal_keeper import JournalKeeper
 from .lrms.local import LocalNode
-from .unit_record import CHAINED, PLACED
+from .unit_record import CHAINED, PLACED, Cause
 
 logger = logging.getLogger(__name__)
 
 _STOP_PATIENCE_S = 3.0
 _ENDS = frozenset("DFCELU")
+_AGENT_DIED = Cause("L", "lost", "the agent died while it ran")
 
 
 class Head:
@@ -55,13 +55,12 @@ class Head:
         self._executors = Executors(str(config.sandbox), journal, config.lifeline_fd, self.dispatch)
         self._coordinator: Coordinator | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._told_s = time.time()
+        self._complete_s = 0.0
+        """When a report last held all ends that were known."""
         self._perform: dict[type, Callable[[Any], None]] = {
             actions.SendStart: self._start,
             actions.SendPlace: self._place,
-            actions.SendSignal: lambda action: self._executors.send(
-                action.executor, "signal", action.signals
-            ),
+            actions.SendSignal: self._signal,
             actions.SendRetract: lambda action: self._executors.send(
                 action.executor, "retract", action.unit_ids
             ),
@@ -90,18 +89,37 @@ class Head:
         recovery = self._journal.recover()
         hooks = Hooks(self.dispatch, self._core.held, self._confirmed, self._said_lately, self._status)
         self._coordinator = Coordinator(self._config, instance, parts, hooks)
-        self._executors.start(self._config.executors)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)
-        self.dispatch(events.ReportsFound(_reports_of(recovery)))
-        bell = asyncio.ensure_future(self._coordinator.listen())
+        tasks = [
+            asyncio.ensure_future(self._coordinator.run()),
+            asyncio.ensure_future(self._coordinator.listen()),
+            self._watch_callbacks(),
+        ]
         try:
-            await _first_of(asyncio.ensure_future(self._coordinator.run()), bell)
+            self._executors.start(self._config.executors)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)
+            self.dispatch(events.ReportsFound(_reports_of(recovery)))
+            await _first_of(tasks)
         finally:
-            bell.cancel()
+            for task in tasks:
+                task.cancel()
             self._coordinator.close()
             await self._executors.stop(_STOP_PATIENCE_S)
             await parts.link.close()
             self._journal.close()
+
+    @staticmethod
+    def _watch_callbacks() -> asyncio.Future[None]:
+        """Return what fails as soon as a callback does: of a half-done event nobody knows what became of the units."""
+        loop = asyncio.get_running_loop()
+        broken: asyncio.Future[None] = loop.create_future()
+
+        def note(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            loop.default_exception_handler(context)
+            if "handle" in context and not broken.done():
+                broken.set_exception(context["exception"])
+
+        loop.set_exception_handler(note)
+        return broken
 
     def _handed(self) -> list[tuple[str, int]]:
         records = self._core.table.records.values()
@@ -109,6 +127,7 @@ class Head:
 
     def _terminate(self) -> None:
         self.dispatch(events.StopRequested(reason="terminated", unit_reason="walltime"))
+        self._require_coordinator().hurry()
 
     def _start(self, action: actions.SendStart) -> None:
         self._write(
@@ -124,6 +143,14 @@ class Head:
         places = [(name, self._cpus_of(cores)) for name, cores in action.places]
         self._executors.send(action.executor, "place", places)
 
+    def _signal(self, action: actions.SendSignal) -> None:
+        self._write(lambda: self._journal.note_causes(self._causes_of(action)))
+        self._executors.send(action.executor, "signal", action.signals)
+
+    def _causes_of(self, action: actions.SendSignal) -> list[tuple[str, int, Cause]]:
+        records = [self._core.table.records.get(name) for name, _ in action.signals]
+        return [(record.id, record.attempt, record.cause) for record in records if record and record.cause]
+
     def _cpus_of(self, cores: Sequence[int]) -> list[int]:
         """Executors pin to CPUs as the kernel numbers them; the core counts cores from 0."""
         return [self._cpus[core] for core in cores] if self._cpus else list(cores)
@@ -136,7 +163,9 @@ class Head:
             logger.error("journal.failed %s", error, extra={"action": "journal.failed"})
 
     def _report(self, action: actions.Report) -> None:
-        self._told_s = time.time()
+        reports = self._core.table.reports
+        if not reports.outbox and not reports.held_back:
+            self._complete_s = asyncio.get_running_loop().time()
         self._require_coordinator().report(action)
 
     def _confirmed(self, items: Sequence[actions.ReportItem], outcomes: str) -> None:
@@ -147,10 +176,12 @@ class Head:
         ]
         if ended:
             self._write(lambda: self._journal.note_confirmed(ended))
-            self._write(lambda: self._journal.remove_old(self._told_s))
+            now_s = asyncio.get_running_loop().time()
+            self._write(lambda: self._journal.remove_old(self._complete_s, now_s))
 
     def _said_lately(self) -> list[actions.ReportItem]:
-        return [_report_of(unit, end) for unit, end in self._journal.recover().confirmed.items()]
+        recovery = self._journal.recover()
+        return _known(recovery.confirmed, recovery)
 
     def _status(self) -> dict[str, str]:
         return {**self._record, "free_cores": str(self._core.free_cores)}
@@ -165,7 +196,7 @@ class Head:
         self._require_coordinator().end(pilot_ops.PilotEnd(action.state, action.reason))
 
 
-async def _first_of(*tasks: asyncio.Future[None]) -> None:
+async def _first_of(tasks: Sequence[asyncio.Future[None]]) -> None:
     """Wait until one task ends; an error of any is raised here."""
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
@@ -174,14 +205,15 @@ async def _first_of(*tasks: asyncio.Future[None]) -> None:
 
 def _reports_of(recovery: Recovery) -> list[actions.ReportItem]:
     """Return what a restarted head tells first: known ends, and units of which nobody knows what became of them."""
-    known = [_report_of(unit, end) for unit, end in recovery.ended.items()]
-    lost = [
-        actions.ReportItem(name, attempt, "L", "lost", "the agent died while it ran")
-        for name, attempt in recovery.lost
-    ]
-    return known + lost
+    lost = [actions.ReportItem(*unit, *recovery.causes.get(unit, _AGENT_DIED)[:3]) for unit in recovery.lost]
+    return _known(recovery.ended, recovery) + [item for item in lost if item.letter]
 
 
-def _report_of(unit: tuple[str, int], end: Any) -> actions.ReportItem:
-    verdict = judge(end, None)
-    return actions.ReportItem(*unit, verdict.letter, verdict.reason, verdict.message, end)
+def _known(ends: Mapping[tuple[str, int], Any], recovery: Recovery) -> list[actions.ReportItem]:
+    items = []
+    for unit, end in ends.items():
+        written = recovery.causes.get(unit)
+        verdict = judge(end, Cause(*written) if written else None)
+        if verdict.letter:
+            items.append(actions.ReportItem(*unit, verdict.letter, verdict.reason, verdict.message, end))
+    return items

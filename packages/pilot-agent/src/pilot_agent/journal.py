@@ -4,6 +4,7 @@ Append-only text, one JSON list per line, one write per batch. Each process writ
 `<directory>/<writer>.<number>.jsonl`. Records:
 
     ["S", unit, attempt]        head: about to be handed to an executor
+    ["T", unit, attempt, …]     head: about to be told to end, and why
     ["E", unit, attempt, END]   executor: ended
     ["U", unit, attempt]        executor: given back without having been started
     ["R", unit, attempt]        head: Redis confirmed its end
@@ -147,6 +148,8 @@ class Recovery(NamedTuple):
     """Handed to an executor, and nobody knows what became of them; to be reported as lost."""
     confirmed: dict[UnitAttempt, Any]
     """END of units that Redis confirmed; to be reported again if Redis has restarted since."""
+    causes: dict[UnitAttempt, list[Any]]
+    """Why units were told to end, as it was written; to be heeded where they are reported."""
 
 
 def recover(records: Iterable[Record]) -> Recovery:
@@ -155,6 +158,7 @@ def recover(records: Iterable[Record]) -> Recovery:
     ends: dict[UnitAttempt, Any] = {}
     given_back: set[UnitAttempt] = set()
     confirmed: set[UnitAttempt] = set()
+    causes: dict[UnitAttempt, list[Any]] = {}
     for kind, unit, attempt, *rest in records:
         key = (unit, attempt)
         if kind == "S":
@@ -165,11 +169,14 @@ def recover(records: Iterable[Record]) -> Recovery:
             given_back.add(key)
         elif kind == "R":
             confirmed.add(key)
+        elif kind == "T":
+            causes[key] = rest
     known = confirmed.union(given_back, ends)
     return Recovery(
         ended={key: end for key, end in ends.items() if key not in confirmed},
         lost=[key for key in dict.fromkeys(handed) if key not in known],
         confirmed={key: end for key, end in ends.items() if key in confirmed},
+        causes=causes,
     )
 
 

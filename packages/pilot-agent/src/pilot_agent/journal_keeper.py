@@ -2,21 +2,26 @@
 
 A segment is removed when it is closed and everything in it was confirmed at least one durability window ago: so long
 Redis may still come back without its last seconds, and the ends are then told again. What was started and has not
-ended is carried over when the head's own segment is closed.
+ended is carried over when the head's own segment is closed. Times are those of a clock that never goes back: what a
+file system says about the age of a file may come from another clock.
 """
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Callable
 
 from .journal import DURABILITY_WINDOW_S, JournalWriter, Recovery, read_records, recover, segments
+from .unit_record import Cause
 
 UnitAttempt = tuple[str, int]
 
+_LOOK_EVERY_S = 5.0
 _MARGIN_S = 5.0
-"""How much later than its end an executor may have written to a segment's neighbour."""
+"""How much earlier than the head hears of an end an executor may have written it down."""
 
 
 class JournalKeeper:
@@ -31,6 +36,13 @@ class JournalKeeper:
         self._directory = directory
         self._running = running
         self._writer = JournalWriter(directory, "head")
+        self._looked_s = float("-inf")
+        self._closed_s: dict[str, float] = {}
+        """When each closed segment was first seen to be closed."""
+        self._marks: deque[tuple[float, float]] = deque()
+        """A time, and what :meth:`remove_old` was told then."""
+        self._settled_s = float("-inf")
+        """Every end that the head had heard of by then was confirmed at least one durability window ago."""
 
     def recover(self) -> Recovery:
         """Return what earlier heads and executors left behind."""
@@ -44,6 +56,14 @@ class JournalKeeper:
         """
         self._writer.append([("S", name, attempt) for name, attempt in units])
 
+    def note_causes(self, units: Iterable[tuple[str, int, Cause]]) -> None:
+        """Write down why units are about to be told to end: their ends alone do not say so.
+
+        Raises:
+            OSError: The disk is full or gone.
+        """
+        self._writer.append([("T", name, attempt, *cause) for name, attempt, cause in units])
+
     def note_confirmed(self, units: Iterable[UnitAttempt]) -> None:
         """Write down ends that Redis has confirmed.
 
@@ -54,21 +74,35 @@ class JournalKeeper:
         if self._writer.full:
             self._writer.rotate([("S", name, attempt) for name, attempt in self._running()])
 
-    def remove_old(self, confirmed_until_s: float) -> None:
-        """Remove closed segments.
+    def remove_old(self, confirmed_s: float, now_s: float) -> None:
+        """Remove the segments that nobody needs any more, now and then.
 
         Args:
-            confirmed_until_s: Every end written before this time (``time.time``) was confirmed.
+            confirmed_s: Every end that the head had heard of by then is confirmed.
+            now_s: The time.
+
+        Raises:
+            OSError: A segment cannot be removed.
         """
-        oldest_needed = confirmed_until_s - DURABILITY_WINDOW_S - _MARGIN_S
-        newest: dict[str, str] = {}
+        if now_s < self._looked_s + _LOOK_EVERY_S:
+            return
+        self._looked_s = now_s
+        self._marks.append((now_s, confirmed_s))
+        while self._marks[0][0] <= now_s - DURABILITY_WINDOW_S:
+            self._settled_s = self._marks.popleft()[1]
+        self._note_closed(now_s)
+        for name, closed_s in list(self._closed_s.items()):
+            if closed_s + _MARGIN_S <= self._settled_s:
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self._directory, name))
+                del self._closed_s[name]
+
+    def _note_closed(self, now_s: float) -> None:
         names = segments(self._directory)
+        newest = {name.split(".")[0]: name for name in names}
         for name in names:
-            newest[name.split(".")[0]] = name
-        for name in names:
-            path = os.path.join(self._directory, name)
-            if name not in newest.values() and os.path.getmtime(path) < oldest_needed:
-                os.unlink(path)
+            if name != newest[name.split(".")[0]]:
+                self._closed_s.setdefault(name, now_s)
 
     def close(self) -> None:
         """Close the head's segment."""

@@ -106,14 +106,16 @@ class RedisLink:
         self._flags = knows_flags(str(server["redis_version"]))
 
     def _make(self, timeout_s: float | None) -> redis.Redis:
+        # A local socket has nothing to keep alive, and redis-py no such option for it.
+        keepalive = {} if self._url.startswith("unix:") else {"socket_keepalive": True}
         return redis.Redis.from_url(
             self._url,
             protocol=2,
             socket_timeout=timeout_s,
             socket_connect_timeout=self._timeout_s,
-            socket_keepalive=True,
             retry=Retry(NoBackoff(), 0),
             single_connection_client=True,
+            **keepalive,
         )
 
     async def run(self, operation: Operation[T]) -> T:

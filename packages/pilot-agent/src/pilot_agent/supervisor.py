@@ -1,8 +1,8 @@
 """The first process of a pilot: starts the agent's head, outlives it, and starts it again.
 
-It is a subreaper (prctl(2)): what a dead head leaves behind becomes its child and is killed before the next head
-starts. The next head finds in the journal what had ended, so that nothing that ended runs twice. It imports nothing
-but the standard library's smallest parts, since its only work is to be alive.
+It is a subreaper (prctl(2)): what a dead head leaves behind becomes its child and is gone before the next head starts.
+The next head finds in the journal what had ended, so that nothing that ended runs twice. It imports nothing but the
+standard library's smallest parts, since its only work is to be alive.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import time
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import suppress
 
 from .exit_codes import FINAL_CODES, RESTARTS_USED_UP
 from .spawn.prctl import become_subreaper
@@ -20,36 +20,40 @@ from .spawn.process_tree import kill_descendants
 
 logger = logging.getLogger(__name__)
 
-MOST_RESTARTS = 3
+MOST_RESTARTS = 5
+"""More than a unit is started again by default: one that takes its agent along fails before the agent is given up."""
 RESTART_WINDOW_S = 600.0
+LEFTOVERS_S = 1.0
+"""How long executors may take to end their units and to write down how, once their head is gone."""
 
 
 class Supervisor:
     """Keeps one head alive.
 
     Args:
-        config: The agent's settings file, handed on to the head.
+        command: The head's command line.
         lifeline_fd: A descriptor that stays open in the agent's processes; its end tells a local client that all of
             them are dead.
     """
 
-    def __init__(self, config: Path, lifeline_fd: int | None) -> None:
-        self._config = config
+    def __init__(self, command: Sequence[str], lifeline_fd: int | None = None) -> None:
+        self._command = command
         self._lifeline_fd = lifeline_fd
         self._head = 0
         self._stopping = False
         self._restarts: list[float] = []
 
     def run(self) -> int:
-        """Run heads until one ends for good; returns the exit code of the agent."""
+        """Run heads until one ends for good; returns the exit code of the agent, 128 + n after signal n."""
         become_subreaper()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._pass_on)
         while True:
             code = self._run_head()
-            kill_descendants(os.getpid())
+            self._end_leftovers()
             if code in FINAL_CODES or self._stopping:
-                return code
+                return code if code >= 0 else 128 - code
             logger.error("head.died code=%d", code, extra={"action": "head.died"})
             if not self._may_restart(time.monotonic()):
                 logger.error("head.abandoned restarts=%d", MOST_RESTARTS, extra={"action": "head.abandoned"})
@@ -58,25 +62,52 @@ class Supervisor:
     def _pass_on(self, _number: int, _frame: object) -> None:
         self._stopping = True
         if self._head:
-            os.kill(self._head, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(self._head, signal.SIGTERM)
 
     def _run_head(self) -> int:
-        arguments = [sys.executable, "-m", "pilot_agent", "--config", str(self._config), "--head"]
         if self._lifeline_fd is not None:
             os.set_inheritable(self._lifeline_fd, True)
-        self._head = os.posix_spawn(sys.executable, arguments, os.environ)
-        code = self._wait_for_head()
-        self._head = 0
-        return code
+        self._head = os.posix_spawn(self._command[0], self._command, os.environ, setsigmask=[])
+        if self._stopping:
+            os.kill(self._head, signal.SIGTERM)
+        return self._wait_for_head()
 
     def _wait_for_head(self) -> int:
         """Reap whatever ends, orphans too, until the head does."""
         while True:
             pid, status = os.wait()
             if pid == self._head:
+                self._head = 0
                 return os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+
+    def _end_leftovers(self) -> None:
+        """Give executors the time to write their journals, then make sure that nothing is left."""
+        if not self._are_gone_within(LEFTOVERS_S):
+            kill_descendants(os.getpid())
+            self._are_gone_within(LEFTOVERS_S)
+
+    @staticmethod
+    def _are_gone_within(limit_s: float) -> bool:
+        deadline_s = time.monotonic() + limit_s
+        while _has_children():
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                return False
+            signal.sigtimedwait({signal.SIGCHLD}, left_s)
+        return True
 
     def _may_restart(self, now: float) -> bool:
         self._restarts = [moment for moment in self._restarts if now - moment < RESTART_WINDOW_S]
         self._restarts.append(now)
         return len(self._restarts) <= MOST_RESTARTS
+
+
+def _has_children() -> bool:
+    """Reap the children that have ended; return whether there are others."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            continue
+    except ChildProcessError:
+        return False
+    return True

@@ -95,15 +95,6 @@ def find(url: str, kind: str) -> tuple[Session, str]:
     return join(found.session), found.id
 
 
-def close_all() -> None:
-    """Leave every session; the next use of a server makes another default session."""
-    with _lock:
-        for session in _open.values():
-            session.close()
-        _open.clear()
-        _defaults.clear()
-
-
 def _remember(session: Session) -> Session:
     _open[session.id] = session
     return session

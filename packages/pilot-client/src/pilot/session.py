@@ -165,6 +165,7 @@ class Session:
         if self._watcher is not None:
             self._watcher.stop()
         self.store.link.close()
+        self.tracker.fail(CoordinationError(f"session {self.id} was closed"))
         if self._server is not None:
             self._server.stop()
             SessionFiles(ClientConfig.from_environment().sessions_dir).delete(self.id)

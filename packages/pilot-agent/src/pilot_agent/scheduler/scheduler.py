@@ -140,9 +140,7 @@ class Scheduler:
         if not self.chains.retracting and not plan.recalled:
             plan.recalled = line[len(line) // 2 :]
 
-    def _release(
-        self, executor: int, width: int, placement: Placement, plan: Plan, now_s: float
-    ) -> None:
+    def _release(self, executor: int, width: int, placement: Placement, plan: Plan, now_s: float) -> None:
         record = self.chains.newest(executor, width)
         if record is None:
             return

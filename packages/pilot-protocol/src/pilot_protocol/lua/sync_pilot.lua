@@ -14,6 +14,7 @@ local function must_drop(id, attempt)
   if is_final(u.state) then return true end
   if not is_older(u, attempt) then return u.attempt ~= attempt or u.pilot ~= pilot or not is_held(u.state) end
   adopt(id, u, attempt, pilot)
+  if u.seen then announce('N', id) end
   return false
 end
 

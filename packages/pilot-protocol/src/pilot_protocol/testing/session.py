@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, TypeVar
 
 from pilot_protocol.operation import (
@@ -56,6 +57,8 @@ class MemoryPilot:
 class MemorySession:
     """One session. Copy it with :func:`copy.deepcopy` for a server that comes back without its last writes."""
 
+    _numbers = count(1)  # of the class: a copy must not give out the same epochs again
+
     def __init__(self) -> None:
         self.book = UnitBook()
         self.pilots: dict[str, MemoryPilot] = {}
@@ -63,7 +66,6 @@ class MemorySession:
         """Pilots that have not synced since the server restarted; while there are any, nobody claims."""
         self._opened: list[bytes] = []
         self._attached: dict[str, list[str]] = {}
-        self._numbers = 0
 
     def run(self, operation: Operation[T]) -> T:
         """Run an operation.
@@ -126,7 +128,7 @@ class MemorySession:
         if pilot.has_ended:
             raise PilotEndedError(f"ENDED pilot {name} is {pilot.state}")
         if pilot.instance != instance:
-            pilot.instance, pilot.epoch, pilot.claimed = instance, str(self._next_number()), (-1, [])
+            pilot.instance, pilot.epoch, pilot.claimed = instance, str(next(self._numbers)), (-1, [])
             self._describe(pilot, dict(zip(fields[::2], fields[1::2])))
         pilot.state, pilot.lease = "Running", "runs"
         return [pilot.epoch.encode(), self._opened[0], 0]
@@ -174,7 +176,7 @@ class MemorySession:
 
     def _finish_pilot(self, name: str, state: str) -> None:
         pilot = self.pilots[name]
-        pilot.state, pilot.epoch, pilot.lease = state, str(self._next_number()), ""
+        pilot.state, pilot.epoch, pilot.lease = state, str(next(self._numbers)), ""
         pilot.claimed, pilot.orders = (-1, []), []
         self.absent.discard(name)
         self.book.give_back(self.book.held(name))
@@ -182,7 +184,7 @@ class MemorySession:
     def _control_pilot(self, name: str, order: bytes) -> int:
         if self.pilots[name].has_ended:
             return 0
-        self.pilots[name].orders.append((self._next_number(), order))
+        self.pilots[name].orders.append((next(self._numbers), order))
         return 1
 
     def _orders(self, name: str, seen: int) -> list[bytes]:
@@ -197,10 +199,6 @@ class MemorySession:
         if pilot.epoch != epoch:
             raise FencedError(f"FENCED pilot {name} has a newer epoch")
         return pilot
-
-    def _next_number(self) -> int:
-        self._numbers += 1
-        return self._numbers
 
     # --- units
 

@@ -71,14 +71,18 @@ end
 
 -- What the user can see is an event: all but the moves among the states that read as Pending.
 local function move(id, u, letter)
-  if letter ~= 'A' and (letter ~= 'N' or u.state == 'R' or u.state == 'S') then announce(letter, id) end
+  local seen = u.seen or u.state == 'R' or u.state == 'S'
+  if letter ~= 'A' and (letter ~= 'N' or seen) then announce(letter, id) end
+  u.seen = nil
   set_state(id, u, letter)
 end
 
--- The server came back without this claim, or without the return of an older one: the highest attempt wins.
+-- The server came back without this claim, or without the return of an older one: the highest attempt wins. What the
+-- user saw of the older one is told with the next move.
 local function adopt(id, u, attempt, pilot)
   if u.state == 'W' then write('HDEL', 'open_predecessors', id) end
   if u.pilot ~= '' then write('SREM', 'held:' .. u.pilot, id) end
+  u.seen = u.state == 'R' or u.state == 'S'
   u.attempt, u.pilot = attempt, pilot
   set_state(id, u, 'A')
   write('SADD', 'held:' .. pilot, id)
