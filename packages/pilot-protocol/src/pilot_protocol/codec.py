@@ -11,8 +11,8 @@ from typing import Any
 
 from .errors import ProtocolError
 
-LIMIT_BYTES = 4 * 1024 * 1024
-"""Largest record that is read, in bytes; a description may be 1 MiB of text, which escaping can stretch."""
+LIMIT_BYTES = 8 * 1024 * 1024
+"""Largest record, in bytes: a description may be 1 MiB of text, which escaping can make six times as long."""
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, check_circular=False).encode
 _decode = json.JSONDecoder().decode

@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import codec
-from .errors import ProtocolError
+from .errors import DescriptionError, ProtocolError
 from .signing import TEMPLATE, UNIT, Seal
 from .templating import common_part, merge, overrides
 
 _DIGEST_LETTERS = 12
+_HEAD_BYTES = 64
+"""Room for signature and template reference."""
 
 
 def pack(
@@ -31,18 +33,31 @@ def pack(
 
     Returns:
         The sealed templates by digest (none or one), and each unit's sealed description.
+
+    Raises:
+        DescriptionError: A description is larger than agents read.
     """
     common = common_part(payloads) if len(payloads) > 1 else {}
     if not common:
-        return {}, [seal.close(UNIT, name, b"\n" + codec.encode(p)) for name, p in zip(ids, payloads)]
-    template = codec.encode(common)
+        return {}, [seal.close(UNIT, name, b"\n" + _encode(payload)) for name, payload in zip(ids, payloads)]
+    template = _encode(common)
     digest = hashlib.sha256(template).hexdigest()[:_DIGEST_LETTERS]
     head = digest.encode() + b"\n"
     sealed = [
-        seal.close(UNIT, name, head + codec.encode(overrides(payload, common)))
+        seal.close(UNIT, name, head + _encode(overrides(payload, common)))
         for name, payload in zip(ids, payloads)
     ]
     return {digest: seal.close(TEMPLATE, digest, template)}, sealed
+
+
+def _encode(payload: Mapping[str, Any]) -> bytes:
+    record = codec.encode(payload)
+    if len(record) > codec.LIMIT_BYTES - _HEAD_BYTES:
+        raise DescriptionError(
+            f"a description takes {len(record)} bytes, at most {codec.LIMIT_BYTES - _HEAD_BYTES} are allowed; "
+            "put long texts into a file and name it in the arguments"
+        )
+    return record
 
 
 def template_of(record: bytes) -> str:

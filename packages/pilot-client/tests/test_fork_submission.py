@@ -1,0 +1,183 @@
+"""Pilots on this machine, with programs of the test in the agent's place."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import socket
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pilot.submission import AgentEnd, PilotOrder, submitter_for
+from pilot.submission.fork import ForkPlaceholder, ForkSubmitter
+from pilot_protocol.compute_descriptions import validate_pilot_compute
+from pilot_protocol.errors import SubmissionError
+from pilot_protocol.specs import PilotSpec
+
+LIMIT_S = 30.0
+SETTINGS = {"coordination_url": "redis://:s3cret@h:6379/0", "session": "s-1", "key": "0f", "lease_s": 30}
+
+Ends = queue.Queue[AgentEnd]
+Submit = Callable[..., ForkPlaceholder]
+
+
+@pytest.fixture
+def ends() -> Ends:
+    """What was told of agents that ended."""
+    return queue.Queue()
+
+
+@pytest.fixture
+def submit(tmp_path: Path, ends: Ends) -> Submit:
+    """Submits a pilot whose agent is a program of the test, given as lines of shell."""
+
+    def call(program: str = "exit 0", **description: Any) -> ForkPlaceholder:
+        script = tmp_path / "agent"
+        script.write_text(f"#!/bin/sh\n{program}\n")
+        script.chmod(0o700)
+        given = {"service_url": "fork://localhost", "number_of_processes": 1, "python": str(script)}
+        given |= {"working_directory": str(tmp_path / "work"), **description}
+        spec = PilotSpec.from_payload(validate_pilot_compute(given))
+        return ForkSubmitter().submit(PilotOrder("p-aaaaaaaa", spec, SETTINGS), ends.put)
+
+    return call
+
+
+def test_the_scheme_finds_the_way() -> None:
+    assert isinstance(submitter_for("fork://localhost"), ForkSubmitter)
+    with pytest.raises(SubmissionError, match="slurm://c: this version runs pilots on fork://localhost only"):
+        submitter_for("slurm://c")
+
+
+def test_the_end_of_an_agent_is_told_with_its_last_words(submit: Submit, ends: Ends) -> None:
+    submit("echo no such module >&2; exit 3")
+    assert ends.get(timeout=LIMIT_S) == AgentEnd("p-aaaaaaaa", 3, "no such module\n")
+
+
+def test_the_agent_counts_as_alive_until_its_last_process_is_gone(submit: Submit, ends: Ends, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    submit(f"(read line < {gate}; echo child >&2) & exit 0")
+    gate.write_text("go\n")  # returns when the child has opened the other end, which outlives its parent
+    assert ends.get(timeout=LIMIT_S) == AgentEnd("p-aaaaaaaa", 0, "child\n")
+
+
+def test_killing_an_agent(submit: Submit, ends: Ends) -> None:
+    placeholder = submit("exec sleep 1000")
+    assert placeholder.job.isdigit()
+    placeholder.kill()
+    assert ends.get(timeout=LIMIT_S) == AgentEnd("p-aaaaaaaa", -9, "")
+    placeholder.kill()
+
+
+def test_what_is_in_the_sandbox_is_private_and_complete(submit: Submit, ends: Ends, tmp_path: Path) -> None:
+    submit(
+        number_of_processes=1,
+        walltime=2,
+        gpus_per_node=3,
+        memory_per_node_mb=4,
+        affinity_datacenter_label="d 1",
+        environment={"A": "b"},
+        agent_options={"executors": 1},
+    )
+    ends.get(timeout=LIMIT_S)
+    sandbox = tmp_path / "work" / "p-aaaaaaaa"
+    config = sandbox / "agent.json"
+    assert stat.S_IMODE(sandbox.stat().st_mode) == 0o700
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in sandbox.iterdir()} == {
+        "agent.json": 0o600,
+        "agent.out": 0o600,
+        "agent.err": 0o600,
+    }
+    content = json.loads(config.read_text())
+    assert content.pop("lifeline_fd") > 2
+    assert content == {
+        **SETTINGS,
+        "pilot": "p-aaaaaaaa",
+        "cores": 1,
+        "sandbox": str(sandbox),
+        "walltime_s": 120,
+        "label": "d%201,",
+        "gpus": 3,
+        "memory_mb": 4,
+        "environment": {"A": "b"},
+        "options": {"executors": 1},
+    }
+
+
+def test_how_an_agent_is_started(submit: Submit, ends: Ends, tmp_path: Path) -> None:
+    submit('echo "$@" >&2; pwd >&2; ps -o pid=,sid= $$ | { read pid sid; test $pid = $sid && echo leads >&2; }; cat')
+    said = ends.get(timeout=LIMIT_S).log.splitlines()
+    assert said == [f"-m pilot_agent --config {tmp_path}/work/p-aaaaaaaa/agent.json", "/", "leads"]
+
+
+def test_setup_lines_run_first_and_stop_the_agent_when_they_fail(submit: Submit, ends: Ends) -> None:
+    submit('echo "$GREETING" >&2', setup=["GREETING='good day'", "export GREETING"])
+    assert ends.get(timeout=LIMIT_S).log == "good day\n"
+
+
+def test_a_setup_line_that_fails(submit: Submit, ends: Ends) -> None:
+    submit("echo never >&2", setup=["false", "echo never >&2"])
+    assert ends.get(timeout=LIMIT_S) == AgentEnd("p-aaaaaaaa", 1, "")
+
+
+def test_the_working_directory_is_made_and_expanded(
+    submit: Submit, ends: Ends, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PLACE", "deep/down")
+    submit(working_directory="~/$PLACE")
+    ends.get(timeout=LIMIT_S)
+    assert (tmp_path / "deep" / "down" / "p-aaaaaaaa" / "agent.json").is_file()
+
+
+def test_a_working_directory_that_cannot_be_used(submit: Submit, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SubmissionError, match=rf"{tmp_path}/file/agent of pilot p-aaaaaaaa cannot be used: Not a dir"):
+        submit(working_directory=str(tmp_path / "file" / "agent"))
+
+
+def test_an_interpreter_that_is_not_there(submit: Submit) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(SubmissionError, match="cannot be started with /no/python: No such file"):
+        submit(python="/no/python")
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_more_cores_than_there_are(submit: Submit, ends: Ends) -> None:
+    with pytest.warns(UserWarning, match="the pilot has 10000 cores, this machine"):
+        assert submit(number_of_processes=10_000).cores == 10_000
+    ends.get(timeout=LIMIT_S)
+
+
+def test_whole_nodes_are_this_machine(submit: Submit, ends: Ends) -> None:
+    assert submit(number_of_processes=None, number_of_nodes=1).cores == len(os.sched_getaffinity(0))
+    ends.get(timeout=LIMIT_S)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "", socket.gethostname()])
+def test_this_machine_has_several_names(submit: Submit, ends: Ends, host: str) -> None:
+    submit(service_url=f"fork://{host}")
+    ends.get(timeout=LIMIT_S)
+
+
+def test_another_machine_is_refused(submit: Submit) -> None:
+    with pytest.raises(SubmissionError, match="fork://elsewhere names another machine"):
+        submit(service_url="fork://elsewhere")
+
+
+def test_files_are_not_transferred_in_silence(submit: Submit) -> None:
+    with pytest.raises(SubmissionError, match="copy the files before"):
+        submit(file_transfer=["a > b"])
+
+
+def test_the_interpreter_is_ours_by_default(submit: Submit, ends: Ends, tmp_path: Path) -> None:
+    placeholder = submit(python=None, environment={}, agent_options={})
+    assert placeholder._process.args[0] == sys.executable  # type: ignore[index]
+    assert ends.get(timeout=LIMIT_S).exit_code != 0  # nobody is at that URL
