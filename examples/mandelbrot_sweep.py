@@ -107,8 +107,9 @@ def show(done: int, total: int, line: str) -> None:
 def utilisation(units: Sequence[ComputeUnit]) -> float:
     """Return which share of the pilot's cores ran units, from the first start to the last end."""
     runs = [(unit.details["started"], unit.details["ended"]) for unit in units]
-    span = max(end for _, end in runs) - min(start for start, _ in runs)
-    return sum(end - start for start, end in runs) / (CORES * span)
+    span: float = max(end for _, end in runs) - min(start for start, _ in runs)
+    busy: float = sum(end - start for start, end in runs)
+    return busy / (CORES * span)
 
 
 def join_tiles(folder: str) -> list[bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pilot import ComputeDataService, PilotComputeService
+from pilot import ComputeDataService, PilotComputeService, State
 
 PILOTS = 2
 UNITS = 20
@@ -17,8 +17,12 @@ def main() -> None:
     with PilotComputeService() as pilots, ComputeDataService() as work:
         for _ in range(PILOTS):
             pilots.create_pilot({"service_url": "fork://localhost", "number_of_processes": 1, "walltime": 10})
+        for pilot in pilots.list_pilots():
+            pilot.wait(state=State.Running)  # only here, so that none comes late to its share
         work.add_pilot_compute_service(pilots)
-        units = work.submit_compute_units({"executable": "sleep", "arguments": ["0.1"]} for _ in range(UNITS))
+        units = work.submit_compute_units(
+            {"executable": "sleep", "arguments": ["0.05"]} for _ in range(UNITS)
+        )
         work.wait()
 
         ran = Counter(unit.details["pilot"] for unit in units)

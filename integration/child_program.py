@@ -43,7 +43,9 @@ class Ended:
 
     def check_clean(self) -> None:
         """Assert that the program ended well, said nothing on stderr and left no process behind."""
-        assert (self.code, self.stderr, self.left) == (0, "", ()), f"stdout was:\n{self.stdout}"
+        assert (self.code, self.stderr, self.left) == (0, "", ()), (
+            f"stdout:\n{self.stdout}\nstderr:\n{self.stderr}\nleft: {self.left}"
+        )
 
 
 def home_environment(home: Path, **variables: str) -> dict[str, str]:
@@ -105,7 +107,7 @@ def run_python(
     program: Path, environment: Mapping[str, str], *arguments: str, something_stays: bool = False
 ) -> Ended:
     """Run a Python program with the interpreter of the tests, see `run_program`."""
-    command = [sys.executable, program, *arguments]
+    command = [sys.executable, str(program), *arguments]
     return run_program(command, environment, something_stays=something_stays)
 
 

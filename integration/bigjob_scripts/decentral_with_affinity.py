@@ -19,6 +19,9 @@ if __name__ == "__main__":
         }
         pilots.append(pilot_compute_service.create_pilot(pilot_compute_description=pilot_compute_description))
 
+    while len([p for p in pilots if p.get_state() == State.Running]) < len(pilots):
+        time.sleep(0.1)
+
     compute_data_service = ComputeDataServiceDecentral()
     compute_data_service.add_pilot_compute_service(pilot_compute_service)
     print("pilots: %d %d" % (len(pilot_compute_service.list_pilots()), len(compute_data_service.list_pilot_compute())))

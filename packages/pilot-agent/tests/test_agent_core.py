@@ -192,6 +192,32 @@ def test_cores_given_too_late_come_back() -> None:
     assert bench.core.free_cores == 1
 
 
+def test_the_last_of_a_width_leaves_its_cores_to_the_chain_before_anyone_else() -> None:
+    bench = short_units_run(2, width=2)
+    bench.claimed(unit("wide", cores=2))
+    assert bench.placed == {"wide": None}
+    bench.claimed(unit("small", priority=1))
+    (running,) = set(bench.core.table.records) - {"wide", "small"}
+    bench.ended(running, SHORT)
+    assert bench.only(SendPlace).places == [("wide", [0, 1])]
+
+
+def test_an_idle_executor_gets_half_of_what_another_one_holds() -> None:
+    bench = short_units_run(2, executors=2)
+    bench.claimed(*(unit(name) for name in "abcd"))
+    held = {start.executor: [order["id"] for order in start.orders] for start in bench.every(SendStart)}
+    assert sorted(map(len, held.values())) == [2, 2]
+    (running,) = (
+        name for name, kept in bench.core.table.records.items() if kept.executor == 1 and name not in "abcd"
+    )
+    first, second = held[1]
+    ended = [[running, 1, SHORT, first], [first, 1, SHORT, second], [second, 1, SHORT, None]]
+    bench.tell(ExecutorEvents(1, ended=ended))
+    assert (bench.only(SendRetract).executor, bench.only(SendRetract).unit_ids) == (0, held[0][1:])
+    bench.tell(ExecutorEvents(0, retracted=held[0][1:]))
+    assert (bench.only(SendStart).executor, list(bench.placed)) == (1, held[0][1:])
+
+
 def test_what_does_not_start_soon_is_asked_back() -> None:
     bench = short_units_run(1)
     bench.claimed(unit("b"), unit("c"))
@@ -262,3 +288,16 @@ def test_a_wide_unit_whose_width_runs_is_chained_and_keeps_nothing_idle() -> Non
     bench.claimed(unit("wide", cores=2), unit("small"))
     assert bench.placed == {"wide": None, "small": [4]}
     assert bench.core.scheduler.reservation is None
+
+
+def test_who_takes_over_beside_a_reservation_stays_beside_it() -> None:
+    bench = short_units_run(4)
+    bench.claimed(unit("a"), unit("b"))
+    bench.claimed(unit("large", cores=3, priority=1))
+    running = next(name for name in bench.core.table.records if name.startswith("run"))
+    bench.ended(running, SHORT)
+    assert bench.only(SendPlace).places[0][0] == "b"
+    bench.ended("b", SHORT, then="a")
+    reservation = bench.core.scheduler.reservation
+    assert reservation is not None
+    assert (reservation.spare_cores, reservation.record.overtaken) == (0, 0)

@@ -118,6 +118,18 @@ def test_without_a_lease_nothing_runs_and_nothing_is_said() -> None:
     assert bench.every(Claim)
 
 
+def test_a_confirmation_that_comes_too_late_does_not_start_a_unit() -> None:
+    bench = Bench(1)
+    bench.opened(unit("a", max_restarts=0))
+    bench.tell(LeaseEnded())
+    bench.confirmed()
+    assert not bench.every(SendStart)
+    bench.tell(LinkBack())
+    assert bench.letters == {"a": "R"}
+    bench.confirmed("2")
+    assert bench.placed == {"a": [0]}
+
+
 def test_a_report_without_an_answer_is_said_again() -> None:
     bench = Bench(1)
     bench.opened(unit("a"))

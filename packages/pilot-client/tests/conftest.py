@@ -16,6 +16,7 @@ from pilot.session import Session
 from pilot.tracker import TrackedPilot
 from pilot_protocol.states import State
 
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The home of a user who has never run anything; sessions that a test leaves open are closed."""

@@ -8,16 +8,17 @@ from typing import Any
 from pilot.redis_link import RedisLink
 from pilot.session import Session
 from pilot_protocol import pilot_ops, reads, unit_ops, unit_payloads
-from pilot_protocol.errors import ForgedRecordError
-from pilot_protocol.operation import BarrierError
 from pilot_protocol.messages import ControlOrder, UnitResult, seal_name
+from pilot_protocol.operation import BarrierError
 from pilot_protocol.pilot_ops import PilotEnd
 from pilot_protocol.signing import CANCEL, CONTROL, RESULT, SIGNATURE_BYTES
 from pilot_protocol.unit_ops import ClaimRequest, LeasedUnit, UnitReport
 from pilot_protocol.version import PROTOCOL
 
 GOOD = UnitResult(exit_code=0, started_ms=1_000, ended_ms=2_500, node="n1", cores="0", stdout="hello\n")
-BAD = UnitResult(exit_code=3, reason="exit", started_ms=1_000, ended_ms=2_500, node="n1", stderr="no such file\n")
+BAD = UnitResult(
+    exit_code=3, reason="exit", started_ms=1_000, ended_ms=2_500, node="n1", stderr="no such file\n"
+)
 
 
 class FakeAgent:
@@ -35,7 +36,13 @@ class FakeAgent:
         self.pilot = pilot
         self._lease_ms = int(session.lease_s * 1000)
         self._claims = 0
-        self.record = {"cores": cores, "node_cores": cores, "free_cores": cores, "nodes": "n1", "version": "0.0"}
+        self.record: dict[str, str | int] = {
+            "cores": cores,
+            "node_cores": cores,
+            "free_cores": cores,
+            "nodes": "n1",
+            "version": "0.0",
+        }
         self.register()
 
     def register(self) -> None:
@@ -48,7 +55,9 @@ class FakeAgent:
     def claim(self, most: int = 1000) -> list[LeasedUnit]:
         """Take the units that there are."""
         self._claims += 1
-        request = ClaimRequest(self.pilot, self.epoch, self._claims, most, 1000, reserve=False, control_seen=0)
+        request = ClaimRequest(
+            self.pilot, self.epoch, self._claims, most, 1000, reserve=False, control_seen=0
+        )
         return list(self._link.run(unit_ops.claim(self._session.keys, request)).units)
 
     def report(self, units: Sequence[LeasedUnit], letter: str, result: UnitResult | None = None) -> str:
@@ -63,7 +72,9 @@ class FakeAgent:
         if result is None:
             return UnitReport(unit.id, unit.attempt, letter)
         name = seal_name(unit.id, unit.attempt)
-        return UnitReport(unit.id, unit.attempt, letter, self._session.seal.close(RESULT, name, result.to_bytes()))
+        return UnitReport(
+            unit.id, unit.attempt, letter, self._session.seal.close(RESULT, name, result.to_bytes())
+        )
 
     def claim_when_allowed(self) -> list[LeasedUnit]:
         """Take the units that there are, as soon as a server that has come back lets pilots claim."""
@@ -90,7 +101,9 @@ class FakeAgent:
             digest: unit_payloads.open_template(self._session.seal, digest, record or b"")
             for digest, record in zip(digests, records, strict=True)
         }
-        return [unit_payloads.unpack(self._session.seal, unit.id, unit.description, templates) for unit in units]
+        return [
+            unit_payloads.unpack(self._session.seal, unit.id, unit.description, templates) for unit in units
+        ]
 
     def controls(self) -> list[ControlOrder]:
         """Return the orders that wait for this agent, their seals checked."""

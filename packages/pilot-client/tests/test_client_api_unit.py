@@ -47,6 +47,9 @@ class FakePlaceholder:
     job: str = "4711"
     cores: int | None = 4
 
+    def wait(self, timeout_s: float) -> bool:
+        return True
+
     def kill(self) -> None:
         threading.Thread(target=self.notify, args=(AgentEnd(self.order.pilot, -9, ""),)).start()
 
@@ -135,7 +138,9 @@ def test_what_an_agent_is_told(pilots: PilotComputeService, submitter: FakeSubmi
         ({"number_of_processes": 1}, "service_url"),
     ],
 )
-def test_a_bad_pilot_description_is_refused(pilots: PilotComputeService, description: dict[str, Any], said: str) -> None:
+def test_a_bad_pilot_description_is_refused(
+    pilots: PilotComputeService, description: dict[str, Any], said: str
+) -> None:
     with pytest.raises(DescriptionError, match=said):
         pilots.create_pilot(description)
     assert pilots.list_pilots() == []
@@ -147,7 +152,9 @@ def test_only_fork_is_promised(url: str, resource: str) -> None:
         PilotComputeService(url).create_pilot({**PILOT, "service_url": resource})
 
 
-def test_a_pilot_that_its_resource_does_not_take_has_failed(pilots: PilotComputeService, submitter: FakeSubmitter) -> None:
+def test_a_pilot_that_its_resource_does_not_take_has_failed(
+    pilots: PilotComputeService, submitter: FakeSubmitter
+) -> None:
     submitter.refuses = True
     with pytest.raises(SubmissionError, match="the queue is closed"):
         pilots.create_pilot(PILOT)
@@ -234,7 +241,9 @@ def test_the_agent_gets_what_the_user_described(
     assert [one["arguments"] for one in agent.descriptions(leased)] == [[str(n)] for n in range(BATCH + 3)]
 
 
-def test_a_failed_unit_says_why(pilots: PilotComputeService, work: ComputeDataService, agent_of: AgentOf) -> None:
+def test_a_failed_unit_says_why(
+    pilots: PilotComputeService, work: ComputeDataService, agent_of: AgentOf
+) -> None:
     unit = work.submit_compute_unit(TRUE)
     agent_of(pilots.create_pilot(PILOT)).finish_all(BAD)
     with pytest.raises(ComputeUnitFailed, match="exit code 3") as caught:
@@ -303,7 +312,9 @@ def test_a_unit_larger_than_its_pilot_is_refused(pilots: PilotComputeService) ->
         pilot.submit_compute_unit({**TRUE, "number_of_processes": 16, "threads_per_process": 4})
 
 
-def test_a_unit_larger_than_every_pilot_is_refused(pilots: PilotComputeService, work: ComputeDataService) -> None:
+def test_a_unit_larger_than_every_pilot_is_refused(
+    pilots: PilotComputeService, work: ComputeDataService
+) -> None:
     large = {**TRUE, "number_of_processes": 5}
     unit = work.submit_compute_unit(large)  # a larger pilot may still come
     pilots.create_pilot(PILOT)
@@ -339,7 +350,10 @@ def test_an_unknown_predecessor_is_refused(work: ComputeDataService, name: str) 
 def test_a_predecessor_of_another_process_is_found(url: str, work: ComputeDataService) -> None:
     first = work.submit_compute_unit(TRUE)
     del work._units.session.tracker.groups[first.id.rpartition("-")[0]]  # type: ignore[union-attr]
-    assert work.submit_compute_unit({**TRUE, "depends_on": [first.id]}).details["reason"] == "waits for 1 predecessor"
+    assert (
+        work.submit_compute_unit({**TRUE, "depends_on": [first.id]}).details["reason"]
+        == "waits for 1 predecessor"
+    )
 
 
 def test_canceling_units(pilots: PilotComputeService, work: ComputeDataService, agent_of: AgentOf) -> None:
@@ -375,7 +389,9 @@ def test_an_ended_pilot_takes_no_units(pilots: PilotComputeService) -> None:
 # --- waiting ----------------------------------------------------------------------------------------------------------
 
 
-def test_waiting_for_all_units(pilots: PilotComputeService, work: ComputeDataService, agent_of: AgentOf) -> None:
+def test_waiting_for_all_units(
+    pilots: PilotComputeService, work: ComputeDataService, agent_of: AgentOf
+) -> None:
     work.submit_compute_units([TRUE] * 5)
     pilot = pilots.create_pilot(PILOT)
     assert not work.wait(0)
@@ -459,7 +475,7 @@ def test_the_progress_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_services_of_one_server_share_a_session(url: str, work: ComputeDataService) -> None:
     assert PilotComputeService(url).session is PilotComputeService(url).session
-    assert ComputeDataService(url).add_pilot_compute_service(PilotComputeService(url)) is None
+    ComputeDataService(url).add_pilot_compute_service(PilotComputeService(url))
 
 
 def test_a_service_of_another_session_is_refused(url: str, work: ComputeDataService) -> None:

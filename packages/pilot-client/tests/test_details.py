@@ -16,7 +16,13 @@ from pilot_protocol.messages import UnitResult
 from pilot_protocol.states import State
 
 SERVICE = "pcs-aaaaaaaa"
-ECHO = {"executable": "/bin/echo", "arguments": ["a b", "$X"], "environment": ["X=1"], "name": "e", "output": "o.txt"}
+ECHO = {
+    "executable": "/bin/echo",
+    "arguments": ["a b", "$X"],
+    "environment": ["X=1"],
+    "name": "e",
+    "output": "o.txt",
+}
 LIMIT_S = 30.0
 
 
@@ -43,7 +49,12 @@ def test_a_pending_unit(unit: ComputeUnit, agent: FakeAgent) -> None:
     }
     assert (details["id"], details["url"], details["state"]) == (unit.id, unit.url, "Pending")
     assert details["reason"] == "queued: the pilots that fit are busy"
-    assert (details["pilot"], details["attempts"], details["exit_code"], details["ended"]) == (None, 0, None, None)
+    assert (details["pilot"], details["attempts"], details["exit_code"], details["ended"]) == (
+        None,
+        0,
+        None,
+        None,
+    )
     assert list(details["timestamps"]) == ["Pending"]
 
 
@@ -51,7 +62,12 @@ def test_a_done_unit(unit: ComputeUnit, agent: FakeAgent) -> None:
     agent.finish_all(GOOD)
     assert unit.wait(LIMIT_S) == State.Done
     details = unit.details
-    assert (details["pilot"], details["attempts"], details["exit_code"], details["reason"]) == (agent.pilot, 1, 0, "")
+    assert (details["pilot"], details["attempts"], details["exit_code"], details["reason"]) == (
+        agent.pilot,
+        1,
+        0,
+        "",
+    )
     assert (details["node"], details["nodes"], details["cores"]) == ("n1", ["n1"], "0")
     assert details["timestamps"] == {"Pending": details["submitted"], "Running": 1.0, "Done": 2.5}
     assert details["usage"] == {"user_s": 0.0, "system_s": 0.0, "peak_memory_kb": 0}
@@ -64,7 +80,11 @@ def test_the_keys_that_bigjob_had(unit: ComputeUnit, agent: FakeAgent) -> None:
     assert details["Executable"] == "/bin/echo"
     assert details["Arguments"] == ["a b", "$X"]
     assert details["Environment"] == ["X=1"]
-    assert (details["NumberOfProcesses"], details["SPMDVariation"], details["Output"]) == (1, "single", "o.txt")
+    assert (details["NumberOfProcesses"], details["SPMDVariation"], details["Output"]) == (
+        1,
+        "single",
+        "o.txt",
+    )
     assert float(details["end_time"]) - float(details["end_queue_time"]) == 1.5
     assert (details["run_host"], details["start_time"]) == ("n1", details["submitted"])
 
@@ -75,7 +95,9 @@ def test_a_canceled_unit(unit: ComputeUnit) -> None:
     assert (unit.details["reason"], unit.exit_code, unit.stdout()) == ("canceled", None, "")
 
 
-def test_a_forged_result_is_not_believed(unit: ComputeUnit, agent: FakeAgent, server: LocalRedis, session: Session) -> None:
+def test_a_forged_result_is_not_believed(
+    unit: ComputeUnit, agent: FakeAgent, server: LocalRedis, session: Session
+) -> None:
     agent.finish_all(GOOD)
     unit.wait(LIMIT_S)
     server.command("HSET", session.keys.named("results"), unit.id, b"x" * 16 + GOOD.to_bytes())
@@ -94,13 +116,17 @@ def test_a_result_of_another_unit_is_not_believed(
         unit.details  # noqa: B018 - reading is the point
 
 
-def test_a_forged_description_is_not_believed(unit: ComputeUnit, server: LocalRedis, session: Session) -> None:
+def test_a_forged_description_is_not_believed(
+    unit: ComputeUnit, server: LocalRedis, session: Session
+) -> None:
     server.command("HSET", session.keys.named("descriptions"), unit.id, b"x" * 16 + b'\n{"executable":"rm"}')
     with pytest.raises(ForgedRecordError):
         unit.details  # noqa: B018 - reading is the point
 
 
-def test_a_unit_that_redis_has_lost(unit: ComputeUnit, agent: FakeAgent, server: LocalRedis, session: Session) -> None:
+def test_a_unit_that_redis_has_lost(
+    unit: ComputeUnit, agent: FakeAgent, server: LocalRedis, session: Session
+) -> None:
     agent.finish_all(GOOD)
     unit.wait(LIMIT_S)
     server.command("FLUSHALL", "SYNC")

@@ -60,7 +60,9 @@ def test_the_end_of_an_agent_is_told_with_its_last_words(submit: Submit, ends: E
     assert ends.get(timeout=LIMIT_S) == AgentEnd("p-aaaaaaaa", 3, "no such module\n")
 
 
-def test_the_agent_counts_as_alive_until_its_last_process_is_gone(submit: Submit, ends: Ends, tmp_path: Path) -> None:
+def test_the_agent_counts_as_alive_until_its_last_process_is_gone(
+    submit: Submit, ends: Ends, tmp_path: Path
+) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     submit(f"(read line < {gate}; echo child >&2) & exit 0")
@@ -71,8 +73,10 @@ def test_the_agent_counts_as_alive_until_its_last_process_is_gone(submit: Submit
 def test_killing_an_agent(submit: Submit, ends: Ends) -> None:
     placeholder = submit("exec sleep 1000")
     assert placeholder.job.isdigit()
+    assert not placeholder.wait(0)
     placeholder.kill()
-    assert ends.get(timeout=LIMIT_S) == AgentEnd("p-aaaaaaaa", -9, "")
+    assert placeholder.wait(LIMIT_S)
+    assert ends.get_nowait() == AgentEnd("p-aaaaaaaa", -9, "")
     placeholder.kill()
 
 
@@ -112,7 +116,9 @@ def test_what_is_in_the_sandbox_is_private_and_complete(submit: Submit, ends: En
 
 
 def test_how_an_agent_is_started(submit: Submit, ends: Ends, tmp_path: Path) -> None:
-    submit('echo "$@" >&2; pwd >&2; ps -o pid=,sid= $$ | { read pid sid; test $pid = $sid && echo leads >&2; }; cat')
+    submit(
+        'echo "$@" >&2; pwd >&2; ps -o pid=,sid= $$ | { read pid sid; test $pid = $sid && echo leads >&2; }; cat'
+    )
     said = ends.get(timeout=LIMIT_S).log.splitlines()
     assert said == [f"-m pilot_agent --config {tmp_path}/work/p-aaaaaaaa/agent.json", "/", "leads"]
 
@@ -139,7 +145,9 @@ def test_the_working_directory_is_made_and_expanded(
 
 def test_a_working_directory_that_cannot_be_used(submit: Submit, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SubmissionError, match=rf"{tmp_path}/file/agent of pilot p-aaaaaaaa cannot be used: Not a dir"):
+    with pytest.raises(
+        SubmissionError, match=rf"{tmp_path}/file/agent of pilot p-aaaaaaaa cannot be used: Not a dir"
+    ):
         submit(working_directory=str(tmp_path / "file" / "agent"))
 
 

@@ -11,7 +11,19 @@ import pytest
 import pilot
 from pilot_protocol.errors import PilotError
 
-HEAVY = ("redis", "asyncio", "ssl", "subprocess", "socket", "pilot_agent", "pilot_data", "paramiko", "boto3", "rich", "click")
+HEAVY = (
+    "redis",
+    "asyncio",
+    "ssl",
+    "subprocess",
+    "socket",
+    "pilot_agent",
+    "pilot_data",
+    "paramiko",
+    "boto3",
+    "rich",
+    "click",
+)
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -26,7 +38,9 @@ def test_a_light_import_loads_nothing_heavy(statement: str) -> None:
 
 
 def test_the_services_need_no_agent_and_no_data() -> None:
-    loaded = loaded_after("from pilot import PilotComputeService, ComputeDataService, PilotCompute, ComputeUnit")
+    loaded = loaded_after(
+        "from pilot import PilotComputeService, ComputeDataService, PilotCompute, ComputeUnit"
+    )
     assert loaded.isdisjoint({"pilot_agent", "pilot_data", "paramiko", "boto3", "rich", "click"})
 
 
@@ -49,7 +63,9 @@ def test_names_that_never_meant_anything_say_so(name: str) -> None:
         getattr(pilot, name)("redis://localhost")
 
 
-@pytest.mark.parametrize("name", ["PilotDataService", "PilotData", "DataUnit", "PilotDataDescription", "DataUnitDescription"])
+@pytest.mark.parametrize(
+    "name", ["PilotDataService", "PilotData", "DataUnit", "PilotDataDescription", "DataUnitDescription"]
+)
 def test_pilot_data_is_refused_clearly(name: str) -> None:
     with pytest.raises(PilotError, match=f"{name}: Pilot-Data is not part of this version"):
         getattr(pilot, name)

@@ -29,7 +29,12 @@ RUNNING, STARTING, GONE = pilot(State.Running), pilot(State.Pending), pilot(Stat
         (record("W"), 3, [RUNNING], "waits for 3 predecessors"),
         (record("W"), 1, [], "waits for 1 predecessor"),
         (record("A", pilot="p-1"), 0, [RUNNING], "about to start on pilot p-1"),
-        (record("N"), 0, [], "no pilot: create one and add its PilotComputeService to the ComputeDataService"),
+        (
+            record("N"),
+            0,
+            [],
+            "no pilot: create one and add its PilotComputeService to the ComputeDataService",
+        ),
         (record("N"), 0, [GONE], "no pilot: 1 pilot ended; create another one"),
         (record("N"), 0, [GONE, pilot(State.Done)], "no pilot: 2 pilots ended; create another one"),
         (record("N"), 0, [STARTING, GONE], "queued: pilot p-1 is Pending"),

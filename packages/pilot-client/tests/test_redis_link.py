@@ -25,7 +25,13 @@ OPEN = pilot_ops.open_session(KEYS, PROTOCOL, 30_000)
 SWEEP = pilot_ops.sweep(KEYS)
 PING = Query(("PING",), bool)
 SECRET = "s3cret-w0rd"
-INFO = {"run_id": "r1", "redis_version": "7.0.15", "aof_enabled": 1, "maxmemory": 0, "maxmemory_policy": "noeviction"}
+INFO = {
+    "run_id": "r1",
+    "redis_version": "7.0.15",
+    "aof_enabled": 1,
+    "maxmemory": 0,
+    "maxmemory_policy": "noeviction",
+}
 
 
 @pytest.fixture
@@ -152,13 +158,13 @@ def test_nobody_listens(short_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("login", "said"),
     [
-        ({}, "NOAUTH): it wants a password"),
-        ({"password": "wrong"}, "WRONGPASS): user or password are wrong"),
-        ({"username": "eve", "password": SECRET}, "NOPERM): this user may not do that"),
+        (("", ""), "NOAUTH): it wants a password"),
+        (("", "wrong"), "WRONGPASS): user or password are wrong"),
+        (("eve", SECRET), "NOPERM): this user may not do that"),
     ],
 )
-def test_a_login_that_is_refused(protected: LocalRedis, login: dict[str, str], said: str) -> None:
-    error = failure(CoordinationUrl("unix", path=str(protected.socket), **login))
+def test_a_login_that_is_refused(protected: LocalRedis, login: tuple[str, str], said: str) -> None:
+    error = failure(CoordinationUrl("unix", path=str(protected.socket), username=login[0], password=login[1]))
     assert said in str(error)
     assert not error.transient
 
@@ -179,7 +185,7 @@ def test_a_full_server_refuses_new_work_and_takes_the_rest(link: RedisLink, serv
 
 def test_a_replica_is_refused(link: RedisLink, server: LocalRedis) -> None:
     server.command("REPLICAOF", "127.0.0.1", "1")
-    with pytest.raises(CoordinationError, match="READONLY.*it is a replica"):
+    with pytest.raises(CoordinationError, match=r"READONLY.*it is a replica"):
         link.run(OPEN)
 
 
@@ -192,7 +198,11 @@ def test_what_a_script_refuses_has_its_own_error(link: RedisLink) -> None:
     ("message", "kind", "said"),
     [
         ("FENCED pilot p-1 has a newer epoch", FencedError, "newer epoch"),
-        ("ERR Error running script (call to f_1): @user_script:9: -OOM command not allowed", CoordinationError, "(OOM)"),
+        (
+            "ERR Error running script (call to f_1): @user_script:9: -OOM command not allowed",
+            CoordinationError,
+            "(OOM)",
+        ),
         ("MISCONF Redis is configured to save RDB snapshots", CoordinationError, "cannot write to its disk"),
         ("BUSY Redis is busy running a script", CoordinationError, "somebody's script"),
         ("ERR unknown command 'EVALSHA'", CoordinationError, "answers: ERR unknown command"),
@@ -211,7 +221,9 @@ def test_an_old_server_is_refused(version: str) -> None:
         facts.check("redis://h:6379/0")
 
 
-@pytest.mark.parametrize(("version", "knows"), [("6.2.14", False), ("7.0.15", True), ("7.2.4", True), ("8.0.1", True)])
+@pytest.mark.parametrize(
+    ("version", "knows"), [("6.2.14", False), ("7.0.15", True), ("7.2.4", True), ("8.0.1", True)]
+)
 def test_a_server_of_today_is_taken(version: str, knows: bool) -> None:
     facts = ServerFacts.from_info(INFO | {"redis_version": version})
     facts.check("redis://h:6379/0")
@@ -220,7 +232,12 @@ def test_a_server_of_today_is_taken(version: str, knows: bool) -> None:
 
 @pytest.mark.parametrize(
     ("memory", "policy", "warns"),
-    [(0, "allkeys-lru", False), (1 << 30, "noeviction", False), (1 << 30, "allkeys-lru", True), (1, "volatile-ttl", True)],
+    [
+        (0, "allkeys-lru", False),
+        (1 << 30, "noeviction", False),
+        (1 << 30, "allkeys-lru", True),
+        (1, "volatile-ttl", True),
+    ],
 )
 def test_eviction_is_told_when_it_can_happen(memory: int, policy: str, warns: bool) -> None:
     facts = ServerFacts.from_info(INFO | {"maxmemory": memory, "maxmemory_policy": policy})
@@ -229,4 +246,6 @@ def test_eviction_is_told_when_it_can_happen(memory: int, policy: str, warns: bo
 
 def test_a_server_without_a_log_is_told() -> None:
     assert ServerFacts.from_info(INFO).persistence_note("redis://h:6379/0") == ""
-    assert "appendonly yes" in ServerFacts.from_info(INFO | {"aof_enabled": 0}).persistence_note("redis://h:6379/0")
+    assert "appendonly yes" in ServerFacts.from_info(INFO | {"aof_enabled": 0}).persistence_note(
+        "redis://h:6379/0"
+    )

@@ -77,12 +77,17 @@ def test_what_was_submitted_survives_a_server_that_loses_everything(
     assert [unit.id for unit in agent.claim()] == UNITS
 
 
-def test_an_emptied_server_is_told_again(session: Session, server: LocalRedis, start_pilot: StartPilot) -> None:
+def test_an_emptied_server_is_told_again(
+    session: Session, server: LocalRedis, start_pilot: StartPilot
+) -> None:
     start_pilot()
     submit(session)
     server.command("FLUSHALL", "SYNC")
     session.store.stop_pilot("p-aaaaaaaa")
-    assert [record.letter for record in session.query(reads.units(session.keys, UNITS)) if record] == ["N", "N"]
+    assert [record.letter for record in session.query(reads.units(session.keys, UNITS)) if record] == [
+        "N",
+        "N",
+    ]
 
 
 def test_what_failed_is_not_said_again(session: Session, start_pilot: StartPilot) -> None:
@@ -94,7 +99,9 @@ def test_what_failed_is_not_said_again(session: Session, start_pilot: StartPilot
     assert len(session.store._outbox) == before
 
 
-def test_an_ended_pilot_is_not_brought_back(session: Session, server: LocalRedis, start_pilot: StartPilot) -> None:
+def test_an_ended_pilot_is_not_brought_back(
+    session: Session, server: LocalRedis, start_pilot: StartPilot
+) -> None:
     agent = start_pilot()
     submit(session, agent.pilot)
     agent.end()

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pilot.tracker import TrackedPilot, Tracker, UnitGroup
 from pilot_protocol.errors import CoordinationError
@@ -63,7 +64,10 @@ def test_units_whose_submission_failed_are_forgotten(tracker: Tracker, group: Un
 def test_events_move_units_and_pilots(tracker: Tracker, group: UnitGroup) -> None:
     tracker.set_pilot(TrackedPilot("p-1", "pcs-1", 4, State.Pending))
     strangers = tracker.apply(
-        [event(R="cu-aaaaaa-0 cu-aaaaaa-1", pilots=[("p-1", "Running")]), event(D="cu-aaaaaa-1", C="cu-aaaaaa-2")]
+        [
+            event(R="cu-aaaaaa-0 cu-aaaaaa-1", pilots=[("p-1", "Running")]),
+            event(D="cu-aaaaaa-1", C="cu-aaaaaa-2"),
+        ]
     )
     assert states(group) == ["Running", "Done", "Canceled"]
     assert (tracker.pilots["p-1"].state, strangers, group.open) == (State.Running, [], 1)
@@ -93,7 +97,9 @@ def test_a_final_state_is_never_left_and_the_counts_add_up(letters: list[str]) -
     assert (counts[state], sum(counts.values())) == (1, 1)
 
 
-def test_only_units_that_redis_has_and_that_are_open_are_unsettled(tracker: Tracker, group: UnitGroup) -> None:
+def test_only_units_that_redis_has_and_that_are_open_are_unsettled(
+    tracker: Tracker, group: UnitGroup
+) -> None:
     tracker.apply([event(R="cu-aaaaaa-0", F="cu-aaaaaa-1")])
     tracker.reserve(group, 1)
     assert list(group.unsettled()) == [0, 2]

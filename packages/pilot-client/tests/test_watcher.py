@@ -33,7 +33,9 @@ def comes(session: Session, unit: ComputeUnit, state: State) -> bool:
     return session.wait_for(lambda: unit.state is state, LIMIT_S)
 
 
-def test_states_come_by_themselves(session: Session, work: ComputeDataService, start_pilot: StartPilot) -> None:
+def test_states_come_by_themselves(
+    session: Session, work: ComputeDataService, start_pilot: StartPilot
+) -> None:
     agent = start_pilot()
     unit = work.submit_compute_unit(TRUE)
     assert unit.state is State.Pending
@@ -126,8 +128,10 @@ def test_pilots_of_other_clients_are_met(session: Session) -> None:
     description = {"service_url": "fork://localhost", "number_of_processes": 8}
     session.store.create_pilot("p-cccccccc", SERVICE, description)
     assert session.wait_for(
-        lambda: "p-cccccccc" in session.tracker.pilots
-        and session.tracker.pilots["p-cccccccc"].state is State.Pending,
+        lambda: (
+            "p-cccccccc" in session.tracker.pilots
+            and session.tracker.pilots["p-cccccccc"].state is State.Pending
+        ),
         LIMIT_S,
     )
     assert session.tracker.pilots["p-cccccccc"].service == SERVICE

@@ -312,7 +312,7 @@ def test_server_and_memory_answer_alike(socket: str) -> None:
     Machine.link = link
     run_state_machine_as_test(
         Machine,
-        settings=settings(max_examples=int(__import__("os").environ.get("EX","60")), stateful_step_count=40, deadline=None, print_blob=True,
+        settings=settings(max_examples=int(__import__("os").environ.get("EX","60")), stateful_step_count=40, deadline=None, print_blob=True, database=None,
                           suppress_health_check=list(HealthCheck)),
     )
     link.client.close()

@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 
 from .exit_codes import FINAL_CODES, RESTARTS_USED_UP
@@ -36,7 +35,7 @@ class Supervisor:
             them are dead.
     """
 
-    def __init__(self, command: Sequence[str], lifeline_fd: int | None = None) -> None:
+    def __init__(self, command: list[str], lifeline_fd: int | None = None) -> None:
         self._command = command
         self._lifeline_fd = lifeline_fd
         self._head = 0

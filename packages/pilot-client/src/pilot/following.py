@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pilot_protocol import codec, reads, signing
+from pilot_protocol import reads
 from pilot_protocol.errors import StateError
 from pilot_protocol.operation import BATCH
 from pilot_protocol.specs import PilotSpec
 from pilot_protocol.states import State
 
+from .pilot_details import open_pilot_description, read_pilot_record
 from .session import Session
 from .tracker import TrackedPilot, UnitGroup
 
@@ -38,6 +39,14 @@ def follow_unit(session: Session, unit: str) -> tuple[UnitGroup, int]:
     return group, number
 
 
+def look_again(session: Session, owners: Iterable[str]) -> None:
+    """Read the records of the units that have not ended, without waiting for events."""
+    for group in (group for owner in owners for group in session.tracker.groups_of(owner)):
+        numbers = list(group.unsettled())
+        for start in range(0, len(numbers), BATCH):
+            _read(session, group, numbers[start : start + BATCH])
+
+
 def follow_units(session: Session, owner: str) -> list[UnitGroup]:
     """Follow all units of an owner of queues, whoever submitted them; returns their groups."""
     counts = session.query(reads.counts(session.keys))
@@ -56,12 +65,18 @@ def _follow(session: Session, group: UnitGroup, numbers: list[int]) -> None:
     with session.tracker.changed:
         for number in numbers:
             group.show(number)
-    records = session.query(reads.units(session.keys, [group.unit_id(number) for number in numbers]))
-    found = {number: record for number, record in zip(numbers, records, strict=True) if record is not None}
+    missing = set(numbers) - _read(session, group, numbers)
     with session.tracker.changed:
-        for number in set(numbers) - found.keys():
+        for number in missing:
             group.hide(number)
-    session.tracker.settle(group, ((number, record.letter) for number, record in found.items()))
+
+
+def _read(session: Session, group: UnitGroup, numbers: list[int]) -> set[int]:
+    """Take what the records of units say; returns the units that have one."""
+    records = session.query(reads.units(session.keys, [group.unit_id(number) for number in numbers]))
+    found = {number: record.letter for number, record in zip(numbers, records, strict=True) if record}
+    session.tracker.settle(group, found.items())
+    return set(found)
 
 
 def follow_pilots(session: Session, only: Iterable[str] = ()) -> None:
@@ -78,20 +93,9 @@ def follow_pilots(session: Session, only: Iterable[str] = ()) -> None:
 
 def _follow_pilot(session: Session, pilot: str, service: str) -> None:
     session.tracker.set_pilot(TrackedPilot(pilot, service))
-    record = session.query(reads.pilot(session.keys, pilot))
-    spec = pilot_spec(session, pilot, record.get("description"))
-    asked = spec.cores if spec else None
+    record = read_pilot_record(session, pilot)
+    description = open_pilot_description(session, pilot, record)
+    asked = PilotSpec.from_payload(description).cores if description else None
     cores = int(record["cores"]) if "cores" in record else asked
     state = State(record.get("state", b"Unknown").decode())
     session.tracker.set_pilot(TrackedPilot(pilot, service, cores, state))
-
-
-def pilot_spec(session: Session, pilot: str, sealed: bytes | None) -> PilotSpec | None:
-    """Return a pilot's description from its record; None when it has none.
-
-    Raises:
-        ForgedRecordError: It was not written by a client of this session.
-    """
-    if sealed is None:
-        return None
-    return PilotSpec.from_payload(codec.decode_object(session.seal.open(signing.PILOT, pilot, sealed)))

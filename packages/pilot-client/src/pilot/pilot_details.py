@@ -1,4 +1,7 @@
-"""What is known of one pilot, read from Redis when somebody asks."""
+"""What is known of one pilot, read from Redis when somebody asks.
+
+Keys of BigJob's details (``start_time``, ``last_contact``, ``bigjob_id`` …) stand beside ours.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pilot_protocol import reads
+from pilot_protocol import codec, reads, signing
+from pilot_protocol.operation import Query
 from pilot_protocol.specs import PilotSpec
-from pilot_protocol.states import State, is_final
+from pilot_protocol.states import FINAL, State
 
-from .following import pilot_spec
 from .session import Session
 from .tracker import TrackedPilot
 
@@ -18,43 +21,75 @@ _NUMBERS = ("cores", "node_cores", "gpus", "memory_mb", "free_cores")
 _TEXTS = ("nodes", "version", "protocol", "reason", "message", "job")
 
 
+def read_pilot_record(session: Session, pilot: str) -> dict[str, bytes]:
+    """Return what Redis knows of a pilot; empty when it does not know it."""
+    return session.query(reads.pilot(session.keys, pilot))
+
+
+def open_pilot_description(session: Session, pilot: str, record: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return a pilot's normalized description from its record; empty when it has none.
+
+    Raises:
+        ForgedRecordError: It was not written by a client of this session.
+    """
+    sealed = record.get("description")
+    return {} if sealed is None else codec.decode_object(session.seal.open(signing.PILOT, pilot, sealed))
+
+
+def reached_states(record: Mapping[str, bytes]) -> dict[str, float]:
+    """Return when a pilot reached each state, seconds since 1970 by the Redis server's clock."""
+    return {str(state): int(record[f"{state}_ms"]) / 1000 for state in State if f"{state}_ms" in record}
+
+
 def read_pilot_details(session: Session, pilot: TrackedPilot) -> dict[str, Any]:
     """Return everything about a pilot, see `PilotCompute.details`."""
-    record = session.query(reads.pilot(session.keys, pilot.id))
-    spec = pilot_spec(session, pilot.id, record.get("description"))
+    record = read_pilot_record(session, pilot.id)
+    description = open_pilot_description(session, pilot.id, record)
+    reached = reached_states(record)
     placeholder = session.placeholders.get(pilot.id)
-    reached = _timestamps(record)
     found: dict[str, Any] = {
         "id": pilot.id,
         "url": session.url_of("pilot", pilot.id),
         "state": pilot.state,
+        "description": description,
         "service": pilot.service,
-        "service_url": spec and spec.service_url,
+        "service_url": description.get("service_url"),
         **{name: _text(record, name) for name in _TEXTS},
         **{name: _number(record, name) for name in _NUMBERS},
         "timestamps": reached,
-        "walltime_left_s": _walltime_left(pilot, spec, reached),
-        "start_time": reached.get("Pending"),
-        "end_queue_time": reached.get("Running"),
-        "end_time": max((reached[state] for state in reached if is_final(State(state))), default=None),
+        "walltime_left_s": _walltime_left(pilot, description, reached),
     }
     found["cores"] = found["cores"] or pilot.cores
     found["job"] = found["job"] or (placeholder and placeholder.job)
     found["nodes"] = (found["nodes"] or "").split()
     found["agent_version"] = found.pop("version")
-    return found
+    return found | _as_bigjob(session, pilot, reached)
 
 
-def _timestamps(record: Mapping[str, bytes]) -> dict[str, float]:
-    """Return when each state was reached, seconds since 1970 by the Redis server's clock."""
-    return {str(state): int(record[f"{state}_ms"]) / 1000 for state in State if f"{state}_ms" in record}
+def _as_bigjob(session: Session, pilot: TrackedPilot, reached: Mapping[str, float]) -> dict[str, Any]:
+    end = max((reached[state] for state in reached if state in FINAL), default=None)
+    return {
+        "bigjob_id": pilot.id,
+        "start_time": reached.get("Pending"),
+        "end_queue_time": reached.get("Running"),
+        "end_time": end,
+        "last_contact": end or _last_contact(session, pilot.id),
+    }
 
 
-def _walltime_left(pilot: TrackedPilot, spec: PilotSpec | None, reached: Mapping[str, float]) -> float | None:
+def _last_contact(session: Session, pilot: str) -> float | None:
+    """Return when a running pilot was heard of: its lease began then."""
+    lease_end = session.query(Query(("ZSCORE", session.keys.named("leases"), pilot), lambda reply: reply))
+    return None if lease_end is None else float(lease_end) / 1000 - session.lease_s
+
+
+def _walltime_left(
+    pilot: TrackedPilot, description: Mapping[str, Any], reached: Mapping[str, float]
+) -> float | None:
     """Return the seconds that a running pilot has left, by this machine's clock."""
-    if spec is None or pilot.state is not State.Running or "Running" not in reached:
+    if not description or pilot.state is not State.Running or "Running" not in reached:
         return None
-    return max(0.0, reached["Running"] + spec.walltime_s - time.time())
+    return max(0.0, reached["Running"] + PilotSpec.from_payload(description).walltime_s - time.time())
 
 
 def _text(record: Mapping[str, bytes], name: str) -> str | None:

@@ -23,6 +23,8 @@ STOP_LIMIT_S = 15.0
 """Units have 10 s between SIGTERM and SIGKILL, the agent some more to report."""
 
 KILL_LIMIT_S = 10.0
+GONE_LIMIT_S = 5.0
+"""How long the processes of an agent may live on after their pilot has ended."""
 
 
 def cancel_pilots(session: Session, pilots: Sequence[TrackedPilot]) -> None:
@@ -36,15 +38,10 @@ def cancel_pilots(session: Session, pilots: Sequence[TrackedPilot]) -> None:
     session.canceled.update(pilot.id for pilot in live)
     for pilot in live:
         _ask(session, pilot)
-    if _have_ended(session, live, STOP_LIMIT_S):
-        return
-    for pilot in live:
-        _kill(session, pilot)
-    if not _have_ended(session, live, KILL_LIMIT_S):
-        left = ", ".join(pilot.id for pilot in live if pilot.is_live)
-        logger.warning(
-            "pilots %s do not answer; they end with their lease", left, extra={"action": "pilot.lingers"}
-        )
+    if not _have_ended(session, live, STOP_LIMIT_S):
+        _force(session, live)
+    for pilot in pilots:
+        _see_off(session, pilot)
 
 
 def agent_ended(session: Session, end: AgentEnd) -> None:
@@ -67,6 +64,24 @@ def _ask(session: Session, pilot: TrackedPilot) -> None:
         placeholder.kill()
     else:  # submitted by another process: an agent that comes later is turned away
         session.store.end_pilot(pilot.id, PilotEnd("Canceled", "canceled"))
+
+
+def _force(session: Session, pilots: Sequence[TrackedPilot]) -> None:
+    for pilot in pilots:
+        _kill(session, pilot)
+    if not _have_ended(session, pilots, KILL_LIMIT_S):
+        left = ", ".join(pilot.id for pilot in pilots if pilot.is_live)
+        logger.warning(
+            "pilots %s do not answer; they end with their lease", left, extra={"action": "pilot.lingers"}
+        )
+
+
+def _see_off(session: Session, pilot: TrackedPilot) -> None:
+    """Return when nothing is left of a pilot that this process has submitted."""
+    placeholder = session.placeholders.get(pilot.id)
+    if placeholder is not None and not pilot.is_live and not placeholder.wait(GONE_LIMIT_S):
+        placeholder.kill()
+        placeholder.wait(GONE_LIMIT_S)
 
 
 def _kill(session: Session, pilot: TrackedPilot) -> None:

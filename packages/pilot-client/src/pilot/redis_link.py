@@ -182,7 +182,9 @@ class RedisLink:
                 raise refused(self.place, f"{_FIRST_WORDS.get(type(error), '')} {error}".lstrip()) from error
             except CoordinationError:
                 raise
-            except BaseException as error:  # Ctrl-C as well: a reply may be on its way that nobody would expect
+            except (
+                BaseException
+            ) as error:  # Ctrl-C as well: a reply may be on its way that nobody would expect
                 self._drop()
                 if self._closed.is_set() and isinstance(error, Exception):
                     raise self._lost(error) from None  # redis-py stumbles when it is closed while it reads

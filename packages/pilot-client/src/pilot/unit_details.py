@@ -14,6 +14,7 @@ from pilot_protocol.specs import UnitSpec
 from pilot_protocol.states import State, is_final
 
 from .pending_reason import pending_reason
+from .pilot_details import reached_states, read_pilot_record
 from .session import Session
 
 _LOST = "the Redis server lost its record; submit it again"
@@ -86,6 +87,7 @@ def read_details(session: Session, unit: str, state: State, result: UnitResult |
     if result is None and record is not None:
         found["reason"] = _why_pending(session, unit, record)
     found["timestamps"] = _timestamps(found)
+    found["agent_start_time"] = _agent_start(session, found["pilot"], found["submitted"])
     return found | _as_bigjob(found, UnitSpec.from_payload({"executable": "", **description}))
 
 
@@ -136,6 +138,12 @@ def _timestamps(found: Mapping[str, Any]) -> dict[str, float]:
     if is_final(found["state"]):
         reached[found["state"]] = found["ended"]
     return {str(state): moment for state, moment in reached.items() if moment is not None}
+
+
+def _agent_start(session: Session, pilot: str | None, submitted: float | None) -> float | None:
+    """Return since when the agent of a unit's pilot could have taken it."""
+    started = reached_states(read_pilot_record(session, pilot)).get("Running") if pilot else None
+    return started and max(started, submitted or started)
 
 
 def _as_bigjob(found: Mapping[str, Any], spec: UnitSpec) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from pilot_protocol import reads
 from pilot_protocol.states import State
 
-from .following import follow_pilots
+from .following import follow_pilots, look_again
 from .session import Session
 from .user_warnings import warn_user
 
@@ -46,7 +46,8 @@ def wait_for_units(
         if not count_open():
             return True
         follow_pilots(session)  # another process may have made one that has not been heard of
-        if are_stranded():
+        look_again(session, owners)  # the last news may be on their way
+        if count_open() and are_stranded():
             _warn(count_open(), _failures(session, owners))
             return False
 
@@ -66,4 +67,6 @@ def _failures(session: Session, owners: Collection[str]) -> list[str]:
 def _warn(left: int, failures: list[str]) -> None:
     units = "1 compute unit" if left == 1 else f"{left} compute units"
     advice = "create a pilot, add its PilotComputeService to the ComputeDataService, and wait again"
-    warn_user("\n".join([f"{units} wait, and no pilot is left to run them; {advice}", *failures]), RuntimeWarning)
+    warn_user(
+        "\n".join([f"{units} wait, and no pilot is left to run them; {advice}", *failures]), RuntimeWarning
+    )

@@ -16,7 +16,6 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from types import FrameType
 from typing import Any, Callable, NamedTuple
 
@@ -73,6 +72,7 @@ class Executor:
             "retract": self._units.retract,
         }
         self._open = True
+        self._blocked = False
         self._poll = select.poll()
         self._wakeup = _signal_pipe(self._terminate)
 
@@ -81,37 +81,36 @@ class Executor:
         self._poll.register(self._wakeup, select.POLLIN)
         self._poll.register(self._link.fd, select.POLLIN)
         self._link.send(["hello", {"pid": os.getpid(), "protocol": PROTOCOL}])
+        wait_ms: int | None = None
         while self._open:
-            self._turn()
+            ready = [fd for fd, _ in self._poll.poll(wait_ms)]
+            if self._wakeup in ready:
+                self._reap()
+            if self._link.fd in ready:
+                self._obey()
+            wait_ms = self._serve_due(time.monotonic())
         self._shut_down()
 
-    def _turn(self) -> None:
-        ready = dict(self._poll.poll(self._timeout_ms()))
-        if self._wakeup in ready:
-            self._reap()
-        if self._link.fd in ready:
-            self._link.flush()
-            self._obey()
-        now_s = time.monotonic()
-        if self._units.check_due_s is not None and self._units.check_due_s <= now_s:
+    def _serve_due(self, now_s: float) -> int | None:
+        """Do what is due; return the milliseconds until the next thing is, rounded up, None for never."""
+        check_s = self._units.check_due_s
+        if check_s is not None and check_s <= now_s:
             self._units.end_strays()
-        due_s = self._reports.due_s(self._units.chained)
-        if due_s is not None and due_s <= now_s:
+            check_s = None
+        report_s = self._reports.due_s(self._units.chained)
+        if report_s is not None and report_s <= now_s:
             self._report()
-        self._poll.modify(self._link.fd, select.POLLIN | (select.POLLOUT if self._link.unsent else 0))
-
-    def _timeout_ms(self) -> int | None:
-        """Milliseconds until something is due, rounded up; None for never."""
-        times = [self._units.check_due_s, self._reports.due_s(self._units.chained)]
-        due_s = min((time_s for time_s in times if time_s is not None), default=None)
-        return None if due_s is None else max(0, int((due_s - time.monotonic()) * 1000) + 1)
+            report_s = None
+        due_s = min((time_s for time_s in (check_s, report_s) if time_s is not None), default=None)
+        return None if due_s is None else int((due_s - now_s) * 1000) + 1
 
     def _reap(self) -> None:
-        with suppress(BlockingIOError):
-            os.read(self._wakeup, 4096)
+        os.read(self._wakeup, 4096)
         self._units.reap()
 
     def _obey(self) -> None:
+        self._link.flush()
+        self._watch_link()
         try:
             frames = self._link.receive()
         except FrameError as error:
@@ -145,14 +144,24 @@ class Executor:
             # The head still hears of these ends; they are lost only if it dies before Redis has them.
             self._log(f"journal not written: {error}")
         self._link.send(["events", events])
+        self._watch_link()
+
+    def _watch_link(self) -> None:
+        """Wake when the head can take more, but only while something waits for that."""
+        blocked = self._link.unsent > 0
+        if blocked != self._blocked:
+            self._blocked = blocked
+            self._poll.modify(self._link.fd, select.POLLIN | (select.POLLOUT if blocked else 0))
 
     def _shut_down(self) -> None:
         self._units.kill_all()
+        wakeup = select.poll()
+        wakeup.register(self._wakeup, select.POLLIN)
         deadline_s = time.monotonic() + STOP_S
-        self._poll.unregister(self._link.fd)
+        self._units.reap()
         while self._units.children_left and (left_s := deadline_s - time.monotonic()) > 0:
-            self._poll.poll(left_s * 1000)
-            self._reap()
+            if wakeup.poll(left_s * 1000):
+                self._reap()
         self._report()
         self._link.drain(STOP_S)
 

@@ -136,7 +136,7 @@ class UnitRunner:
     def _prepare(self, order: Order) -> Launch:
         try:
             return self._starter.prepare(order, order.cores)
-        except Exception as error:  # noqa: BLE001 - see _try_start
+        except Exception as error:  # the boundary, as in _try_start
             self._log(f"prepare failed: unit={order.id} {_traceback()}")
             raise OrderError(
                 f"the executor failed on this order: {error!r}", order.id, order.attempt

@@ -37,7 +37,7 @@ class Affinity:
 
     def __init__(self) -> None:
         self._all = frozenset(os.sched_getaffinity(0))
-        self._now = self._all
+        self._asked: list[int] | None = None
 
     def set(self, cores: list[int] | None) -> None:
         """Restrict to `cores`; None, or as many as there are, lifts the restriction.
@@ -45,15 +45,15 @@ class Affinity:
         Raises:
             StartError: a core is not among those given to this process.
         """
-        wanted = self._all if cores is None or len(cores) >= len(self._all) else frozenset(cores)
-        if wanted == self._now:
+        if cores == self._asked:
             return
+        wanted = self._all if cores is None or len(cores) >= len(self._all) else frozenset(cores)
         try:
             os.sched_setaffinity(0, wanted)
         except OSError as error:
             allowed = f"this process was given {sorted(self._all)}"
             raise cannot(f"cannot pin to the cores {sorted(wanted)} ({allowed})", error) from error
-        self._now = wanted
+        self._asked = cores
 
 
 class Program(NamedTuple):

@@ -63,6 +63,9 @@ class Placeholder(Protocol):
     def kill(self) -> None:
         """End it without waiting for its agent; nothing happens when it has ended."""
 
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until nothing of it is left, and its end was told; returns whether that is so."""
+
 
 class Submitter(Protocol):
     """One way of submission."""

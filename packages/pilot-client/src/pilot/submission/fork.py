@@ -58,12 +58,17 @@ class ForkPlaceholder:
         self._pilot = order.pilot
         self._process = process
         self._sandbox = sandbox
+        self._gone = threading.Event()
 
     def kill(self) -> None:
         """Kill the agent; its executors kill the units when they see it gone."""
         if self._process.poll() is None:
             with suppress(ProcessLookupError):  # it has just ended
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until all processes of the agent are gone, and that was told; returns whether that is so."""
+        return self._gone.wait(timeout_s)
 
     def watch(self, lifeline: int, notify: Notify) -> None:
         """Wait in a thread for the end of the lifeline, and tell of it."""
@@ -73,7 +78,10 @@ class ForkPlaceholder:
     def _await_end(self, lifeline: int, notify: Notify) -> None:
         with open(lifeline, "rb", buffering=0) as pipe:
             pipe.read()
-        notify(AgentEnd(self._pilot, self._reap(), _tail(self._sandbox / "agent.err")))
+        try:
+            notify(AgentEnd(self._pilot, self._reap(), _tail(self._sandbox / "agent.err")))
+        finally:
+            self._gone.set()
 
     def _reap(self) -> int:
         try:

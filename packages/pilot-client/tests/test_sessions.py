@@ -1,0 +1,165 @@
+"""Sessions: found by server, by id and by URL; private; and with an embedded server, gone with the application."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from local_redis import LocalRedis
+from pilot import open_sessions
+from pilot.session import Session
+from pilot_protocol import reads
+from pilot_protocol.errors import CoordinationError, DescriptionError, VersionError
+
+LIMIT_S = 60
+
+
+def test_a_session_is_found_by_its_server_and_by_its_id(url: str) -> None:
+    session = open_sessions.default(url)
+    assert (
+        open_sessions.default(url)
+        is open_sessions.join(session.id)
+        is open_sessions.newest_default()
+        is session
+    )
+    assert open_sessions.choose(url, session) is open_sessions.choose(None, session.id) is session
+    assert open_sessions.find(session.url_of("pcs", "pcs-aaaaaaaa"), "pcs") == (session, "pcs-aaaaaaaa")
+
+
+def test_a_closed_session_is_not_given_out(url: str) -> None:
+    session = open_sessions.default(url)
+    session.close()
+    session.close()
+    again = open_sessions.join(session.id)
+    assert (again.id, again.is_open) == (session.id, True)
+    assert open_sessions.default(url).id != session.id
+    assert again.key_hex == session.key_hex
+
+
+def test_the_environment_names_the_server(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOT_COORDINATION_URL", url)
+    assert open_sessions.default() is open_sessions.default(url)
+
+
+def test_the_file_of_a_session_is_private(url: str, home: Path) -> None:
+    session = open_sessions.default(url)
+    file = home / ".local/state/pilot/sessions" / f"{session.id}.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert json.loads(file.read_text())["key"] == session.key_hex
+    assert session.key_hex not in f"{session!r} {session.seal!r}"
+
+
+def test_without_a_file_nobody_can_come_back_but_work_goes_on(url: str, home: Path) -> None:
+    (home / ".local").write_text("in the way")
+    with pytest.warns(RuntimeWarning, match="nobody can reconnect to session s-"):
+        session = open_sessions.default(url)
+    assert session.query(reads.protocol(session.keys)) is not None
+
+
+@pytest.mark.parametrize("lease_s", [4.9, 0, -1])
+def test_a_lease_has_a_least_length(url: str, lease_s: float) -> None:
+    with pytest.raises(DescriptionError, match="at least 5 s are needed"):
+        Session.create(url, lease_s=lease_s)
+
+
+def test_who_joins_takes_the_lease_that_the_session_has(url: str) -> None:
+    session = Session.create(url, lease_s=7)
+    session.close()
+    assert open_sessions.join(session.id).lease_s == 7
+
+
+def test_a_session_of_another_major_version_is_refused(session: Session, server: LocalRedis) -> None:
+    session.close()
+    server.command("HSET", session.keys.named("meta"), "protocol", "2.3")
+    with pytest.raises(VersionError, match=r"speaks protocol 2\.3, this side speaks 1\."):
+        open_sessions.join(session.id)
+
+
+def test_a_server_that_drops_data_is_told(
+    url: str, server: LocalRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "maxmemory", "1gb")
+    with caplog.at_level(logging.INFO):
+        open_sessions.default(url)
+    told = {record.levelname for record in caplog.records if "allkeys-lru" in record.message}
+    assert told == {"WARNING"}
+    noted = {record.levelname for record in caplog.records if "append-only" in record.message}
+    assert noted == {"INFO"}
+
+
+def test_an_unreachable_server_leaves_no_session_behind(home: Path) -> None:
+    with pytest.raises(CoordinationError, match="cannot be reached"):
+        open_sessions.default("redis://127.0.0.1:1")
+    assert not list(home.rglob("*.json"))
+
+
+def run(program: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_an_application_without_a_server_leaves_nothing(home: Path) -> None:
+    printed = run(
+        """
+        from pilot import ComputeDataService, PilotComputeService
+        pilots = PilotComputeService()
+        work = ComputeDataService()
+        work.add_pilot_compute_service(pilots)
+        unit = work.submit_compute_unit({"executable": "/bin/true"})
+        print(unit.state, pilots.session.url.path)
+        """
+    ).split()
+    assert printed[0] == "Pending"
+    assert not Path(printed[1]).parent.exists()
+    assert not list(home.rglob("*.json"))
+
+
+def test_a_forked_child_numbers_its_own_units(url: str) -> None:
+    ids = run(
+        f"""
+        import os
+        from pilot import ComputeDataService
+        work = ComputeDataService({url!r})
+        true = {{"executable": "/bin/true"}}
+        print(work.submit_compute_unit(true).id, flush=True)
+        child = os.fork()
+        unit = work.submit_compute_unit(true)
+        unit.cancel()
+        assert unit.wait(30) == "Canceled", unit.state
+        if child:
+            os.waitpid(child, 0)
+        print(unit.id, flush=True)
+        """
+    ).split()
+    assert len(set(ids)) == 3
+    assert len({name.rpartition("-")[0] for name in ids}) == 2
+
+
+def test_ctrl_c_ends_a_wait_at_once(url: str) -> None:
+    run(
+        f"""
+        import os, signal, threading
+        from pilot import Session
+        session = Session.create({url!r})
+        send = threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT))
+        try:
+            session.wait_for(lambda: send.ident is None and send.start(), None)
+        except KeyboardInterrupt:
+            pass
+        else:
+            raise AssertionError("Ctrl-C was not heard")
+        """
+    )
