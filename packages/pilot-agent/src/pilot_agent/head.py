@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
@@ -31,6 +32,7 @@ from .unit_record import CHAINED, PLACED, Cause
 logger = logging.getLogger(__name__)
 
 _STOP_PATIENCE_S = 3.0
+_GPU_NAMES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 _ENDS = frozenset("DFCELU")
 _AGENT_DIED = Cause("L", "lost", "the agent died while it ran")
 
@@ -55,6 +57,7 @@ class Head:
         self._executors = Executors(str(config.sandbox), journal, config.lifeline_fd, self.dispatch)
         self._coordinator: Coordinator | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._happened: deque[events.Event] = deque()
         self._complete_s = 0.0
         """When a report last held all ends that were known."""
         self._perform: dict[type, Callable[[Any], None]] = {
@@ -76,9 +79,14 @@ class Head:
         return self._coordinator
 
     def dispatch(self, event: events.Event) -> None:
-        """Tell the core, and carry out what it wants."""
-        for action in self._core.handle(event, asyncio.get_running_loop().time()):
-            self._perform[type(action)](action)
+        """Tell the core, and carry out what it wants; what happens on the way comes after it."""
+        self._happened.append(event)
+        if len(self._happened) > 1:
+            return
+        while self._happened:
+            for action in self._core.handle(self._happened[0], asyncio.get_running_loop().time()):
+                self._perform[type(action)](action)
+            self._happened.popleft()
 
     async def run(self, instance: str, parts: Parts) -> None:
         """Serve the pilot until it has ended.
@@ -135,6 +143,8 @@ class Head:
         )
         for order in action.orders:
             order["pin"] = bool(self._cpus)
+            if order.get("gpus"):
+                order["env"].update(dict.fromkeys(_GPU_NAMES, ",".join(map(str, order["gpus"]))))
             if order["cores"] is not None:
                 order["cores"] = self._cpus_of(order["cores"])
         self._executors.send(action.executor, "start", action.orders)
