@@ -70,7 +70,7 @@ def test_direct_submission_and_every_detail(user: dict[str, str]) -> None:
         "times in order: True",
         "queue time and run time are numbers: True True",
         "missing in the details of the pilot: []",
-        "units of the pilot: ['Done']",
+        "units of the pilot: Done",
         "the same pilot by URL: True",
         "the same unit by URL: True Done",
         "Hello World",

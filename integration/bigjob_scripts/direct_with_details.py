@@ -42,7 +42,7 @@ def main():
     pilot_details = pilot.get_details()
     print("missing in the details of the pilot: %s" % [key for key in PILOT_KEYS if key not in pilot_details])
 
-    print("units of the pilot: %s" % [cu.get_state() for cu in pilot.list_compute_units()])
+    print("units of the pilot: " + ", ".join([cu.get_state() for cu in pilot.list_compute_units()]))
     same = PilotCompute(pilot_url=pilot.get_url())
     print("the same pilot by URL: %s" % (same.get_url() == pilot.get_url()))
     same_cu = ComputeUnit(cu_url=compute_unit.get_url())

@@ -104,7 +104,12 @@ class ProtocolClient:
 
     def _connect(self) -> None:
         self.redis = redis.Redis.from_url(
-            self.url, protocol=2, socket_timeout=_REPLY_S, retry=Retry(NoBackoff(), 0)
+            self.url,
+            protocol=2,
+            socket_timeout=_REPLY_S,
+            retry=Retry(NoBackoff(), 0),
+            # A pool would replace a broken connection in silence, and the change of the run id would not be noticed.
+            single_connection_client=True,
         )
         facts: dict[str, Any] = self.redis.info("server")  # type: ignore[assignment]
         self._flags = knows_flags(str(facts["redis_version"]))
@@ -170,9 +175,7 @@ class ProtocolClient:
         ids = [unit_id(self._submitted + number) for number in range(len(payloads))]
         self._submitted += len(ids)
         for start in range(0, len(ids), BATCH):
-            operation = self._submission(
-                ids[start : start + BATCH], payloads[start : start + BATCH], request
-            )
+            operation = self._submission(ids[start : start + BATCH], payloads[start : start + BATCH], request)
             self._said.append(operation)
             self.run(operation)
         return ids

@@ -57,7 +57,11 @@ def test_a_killed_executor_is_replaced(bench: FaultBench) -> None:
     bench.check_all_done(units)
     assert len(agent.executors) == CORES
     bench.tell(
-        "executor killed", lost=0, twice=0, recovery_s=recovery_s, after_end=len(bench.log.started_after_end())
+        "executor killed",
+        lost=0,
+        twice=0,
+        recovery_s=recovery_s,
+        after_end=len(bench.log.started_after_end()),
     )
 
 

@@ -244,8 +244,10 @@ def test_eviction_is_told_when_it_can_happen(memory: int, policy: str, warns: bo
     assert (policy in facts.eviction_warning("redis://h:6379/0")) is warns
 
 
-def test_a_server_without_a_log_is_told() -> None:
-    assert ServerFacts.from_info(INFO).persistence_note("redis://h:6379/0") == ""
-    assert "appendonly yes" in ServerFacts.from_info(INFO | {"aof_enabled": 0}).persistence_note(
-        "redis://h:6379/0"
-    )
+@pytest.mark.parametrize(("snapshots", "what"), [(True, "since its last snapshot"), (False, "everything")])
+def test_a_server_without_a_log_is_told(snapshots: bool, what: str) -> None:
+    place = "redis://h:6379/0"
+    assert ServerFacts.from_info(INFO).persistence_note(place, snapshots=snapshots) == ""
+    note = ServerFacts.from_info(INFO | {"aof_enabled": 0}).persistence_note(place, snapshots=snapshots)
+    assert "appendonly yes" in note
+    assert what in note

@@ -84,13 +84,22 @@ def test_a_session_of_another_major_version_is_refused(session: Session, server:
 def test_a_server_that_drops_data_is_told(
     url: str, server: LocalRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "maxmemory", "1gb")
+    server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    server.command("CONFIG", "SET", "maxmemory", "1gb")
     with caplog.at_level(logging.INFO):
         open_sessions.default(url)
     told = {record.levelname for record in caplog.records if "allkeys-lru" in record.message}
     assert told == {"WARNING"}
-    noted = {record.levelname for record in caplog.records if "append-only" in record.message}
-    assert noted == {"INFO"}
+
+
+@pytest.mark.parametrize(("snapshots", "level"), [("", "WARNING"), ("3600 1", "INFO")])
+def test_a_server_that_may_forget_is_told_once(
+    url: str, server: LocalRedis, caplog: pytest.LogCaptureFixture, snapshots: str, level: str
+) -> None:
+    server.command("CONFIG", "SET", "save", snapshots)
+    with caplog.at_level(logging.INFO):
+        open_sessions.default(url)
+    assert [record.levelname for record in caplog.records if "append-only" in record.message] == [level]
 
 
 def test_an_unreachable_server_leaves_no_session_behind(home: Path) -> None:

@@ -90,7 +90,7 @@ def read_config(path: Path) -> AgentConfig:
         memory_mb=_whole(content, "memory_mb", default=0) or None,
         label=_text(content, "label", default=","),
         lifeline_fd=_descriptor(content, "lifeline_fd"),
-        lost_timeout_s=_number(options, "lost_timeout_s", DEFAULT_LOST_TIMEOUT_S, least=0.0),
+        lost_timeout_s=_number({**content, **options}, "lost_timeout_s", DEFAULT_LOST_TIMEOUT_S, least=0.0),
         on_partition=_choice(options, "on_partition", ("stop", "continue")),
     )
 

@@ -136,7 +136,7 @@ class StopRequested:
     """End everything: SIGTERM, after the grace SIGKILL, then finish.
 
     Attributes:
-        state: Final state of the pilot.
+        state: Final state of the pilot, if it holds units; a pilot without work to do ends ``Done``.
         reason: Why, for the pilot.
         letter: How units are reported whose run is cut off: ``L`` sends them elsewhere under ``max_restarts``.
         unit_reason: Their reason.

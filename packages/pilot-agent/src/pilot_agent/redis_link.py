@@ -2,7 +2,8 @@
 
 redis-py's own retries stay off: it repeats commands whose reply was lost, blindly. Here a lost connection is an event
 (:class:`LinkLostError`); the caller decides what to say again, and may say everything again, since operations are
-idempotent. The doorbell has a connection of its own, because it blocks.
+idempotent. The doorbell has a connection of its own, because it blocks. Both are bare connections: a client with its pool
+must not be closed while somebody waits for a reply.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import re
 from typing import Any, TypeVar
 
-import redis.asyncio as redis
+from redis.asyncio import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -70,8 +71,8 @@ class RedisLink:
     def __init__(self, url: str, timeout_s: float) -> None:
         self._url = url
         self._timeout_s = timeout_s
-        self._client: redis.Redis | None = None
-        self._bell: redis.Redis | None = None
+        self._main: Connection | None = None
+        self._bell: Connection | None = None
         self._flags = False
         self.boot = ""
         """Run id of the server; another one means that it restarted or failed over."""
@@ -85,38 +86,37 @@ class RedisLink:
         """
         await self.close()
         try:
-            self._client, self._bell = self._make(self._timeout_s), self._make(None)
+            self._main, self._bell = self._make(self._timeout_s), self._make(None)
         except ValueError as error:
             raise CoordinationError(
                 f"the coordination URL cannot be used: {error}", transient=False
             ) from error
-        try:
-            server = await self._client.info("server")
-        except AuthenticationError as error:
-            raise CoordinationError(
-                f"Redis refuses the password of this session ({error}); "
-                "start the pilot again with the server's present password in the coordination URL",
-                transient=False,
-            ) from error
-        except _LOST as error:
-            raise LinkLostError(f"Redis does not answer: {error}") from error
-        except ResponseError as error:
-            raise _translate(error) from error
-        self.boot = str(server["run_id"])
-        self._flags = knows_flags(str(server["redis_version"]))
+        facts = _facts(await self._ask_first(self._main))
+        self.boot = facts["run_id"]
+        self._flags = knows_flags(facts["redis_version"])
 
-    def _make(self, timeout_s: float | None) -> redis.Redis:
-        # A local socket has nothing to keep alive, and redis-py no such option for it.
-        keepalive = {} if self._url.startswith("unix:") else {"socket_keepalive": True}
-        return redis.Redis.from_url(
+    def _make(self, timeout_s: float | None) -> Connection:
+        connection: Connection = ConnectionPool.from_url(
             self._url,
             protocol=2,
             socket_timeout=timeout_s,
             socket_connect_timeout=self._timeout_s,
+            socket_keepalive=True,
             retry=Retry(NoBackoff(), 0),
-            single_connection_client=True,
-            **keepalive,
-        )
+        ).make_connection()
+        return connection
+
+    async def _ask_first(self, connection: Connection) -> Any:
+        try:
+            return await _ask(connection, "INFO", "server")
+        except LinkLostError as error:
+            if not isinstance(error.__cause__, AuthenticationError):
+                raise
+            raise CoordinationError(
+                f"Redis refuses the password of this session ({error.__cause__}); "
+                "start the pilot again with the server's present password in the coordination URL",
+                transient=False,
+            ) from error
 
     async def run(self, operation: Operation[T]) -> T:
         """Run an operation and return its parsed reply.
@@ -127,10 +127,11 @@ class RedisLink:
         """
         chosen = script(operation.script, flags=self._flags)
         tail = (1, operation.prefix, self.boot, *operation.arguments)
+        connection = _existing(self._main)
         try:
-            reply = await self._execute("EVALSHA", chosen.digest, *tail)
+            reply = await _ask(connection, "EVALSHA", chosen.digest, *tail)
         except NoScriptError:
-            reply = await self._execute("EVAL", chosen.source, *tail)
+            reply = await _ask(connection, "EVAL", chosen.source, *tail)
         return operation.parse(reply)
 
     async def query(self, query: Query[T]) -> T:
@@ -139,50 +140,49 @@ class RedisLink:
         Raises:
             LinkLostError: The connection broke.
         """
-        return query.parse(await self._execute(*query.command))
-
-    async def _execute(self, *command: Any) -> Any:
-        if self._client is None:
-            raise LinkLostError("there is no connection to Redis")
-        try:
-            return await self._client.execute_command(*command)
-        except _LOST as error:
-            raise LinkLostError(f"the connection to Redis broke: {error}") from error
-        except NoScriptError:
-            raise
-        except ResponseError as error:
-            raise _translate(error) from error
+        return query.parse(await _ask(_existing(self._main), *query.command))
 
     async def wait_for_bell(self, door: str) -> str:
-        """Block until the doorbell rings and return its tone, ``work`` or ``control``.
+        """Block until the doorbell rings and return its tone: ``control``, or ``work`` whatever else it was.
 
         Raises:
             LinkLostError: The connection broke.
         """
-        if self._bell is None:
-            raise LinkLostError("there is no connection to Redis")
-        try:
-            reply = await self._bell.execute_command("BLPOP", door, 0)
-        except _LOST as error:
-            raise LinkLostError(f"the connection to Redis broke: {error}") from error
-        except ResponseError as error:
-            raise _translate(error) from error
-        return str(reply[1].decode())
+        _, tone = await _ask(_existing(self._bell), "BLPOP", door, 0)
+        return "control" if tone == b"control" else "work"
 
     async def close(self) -> None:
         """Close both connections; safe to call at any time, also while the doorbell is waited for."""
-        clients = (self._client, self._bell)
-        self._client = self._bell = None
-        for client in clients:
-            if client is not None:
-                await _close(client)
+        connections = (self._main, self._bell)
+        self._main = self._bell = None
+        for connection in connections:
+            if connection is not None:
+                # Whoever waits for a reply keeps the connection from ending: nobody must wait for that.
+                await connection.disconnect(nowait=True)
 
 
-async def _close(client: redis.Redis) -> None:
-    # Waiting for the end of a connection that somebody still reads from can wait for ever.
-    if client.connection is not None:
-        await client.connection.disconnect(nowait=True)
-    await client.aclose()
+def _existing(connection: Connection | None) -> Connection:
+    if connection is None:
+        raise LinkLostError("there is no connection to Redis")
+    return connection
+
+
+async def _ask(connection: Connection, *command: Any) -> Any:
+    try:
+        await connection.send_command(*command)
+        return await connection.read_response()
+    except _LOST as error:
+        raise LinkLostError(f"no connection to Redis: {error}") from error
+    except NoScriptError:
+        raise
+    except ResponseError as error:
+        raise _translate(error) from error
+
+
+def _facts(info: bytes) -> dict[str, str]:
+    """Read the reply to INFO."""
+    lines = info.decode(errors="replace").splitlines()
+    return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}
 
 
 def _translate(error: ResponseError) -> CoordinationError:

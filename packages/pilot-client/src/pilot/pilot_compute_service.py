@@ -131,7 +131,10 @@ class PilotComputeService:
         return [pilot for pilot in list(self.session.tracker.pilots.values()) if pilot.service == self.id]
 
     def _agent_settings(self) -> dict[str, Any]:
+        # A server that ended with this process does not come back: its agents need not look for it.
+        patience = {"lost_timeout_s": self.session.lease_s} if self.session.ends_with_us else {}
         return {
+            **patience,
             "coordination_url": self.session.url.full(),
             "session": self.session.id,
             "key": self.session.key_hex,

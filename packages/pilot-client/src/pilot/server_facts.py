@@ -1,6 +1,6 @@
-"""What a Redis server says of itself, and what of it the user should know. Pure: reads INFO's fields only.
+"""What a Redis server says of itself, and what of it the user should know. Pure: reads replies only.
 
-CONFIG is not asked: it may be denied to users of a shared server.
+INFO tells all but one thing, whether snapshots are written; CONFIG, which tells it, may be denied on a shared server.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pilot_protocol.errors import CoordinationError
+from pilot_protocol.operation import Query
 from pilot_protocol.scripts import knows_flags
 
 OLDEST = (6, 2)
+
+SNAPSHOTS = Query(("CONFIG", "GET", "save"), lambda reply: bool(reply and reply[1]))
+"""Asks whether the server writes snapshots."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +78,17 @@ class ServerFacts:
             "compute units without notice; set it to noeviction"
         )
 
-    def persistence_note(self, place: str) -> str:
-        """Return what to tell about a server that keeps snapshots at most; empty when it writes everything down."""
+    def persistence_note(self, place: str, *, snapshots: bool) -> str:
+        """Return what to tell about a server that may forget; empty when it writes everything down.
+
+        Args:
+            place: Its URL without password.
+            snapshots: Whether it writes snapshots now and then.
+        """
         if self.append_only:
             return ""
+        what = "what it took since its last snapshot" if snapshots else "everything"
         return (
-            f"the Redis server at {place} has no append-only file: what it took since its last snapshot is lost when "
-            "it dies for longer than 30 s; set appendonly yes for long campaigns"
+            f"the Redis server at {place} has no append-only file: {what} is lost when it dies, and what was said "
+            "longer than 30 s before cannot be said again; set appendonly yes for long campaigns"
         )

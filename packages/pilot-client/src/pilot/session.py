@@ -26,6 +26,7 @@ from . import coordination_url
 from .config import ClientConfig
 from .embedded_redis import EmbeddedRedis
 from .identifiers import new_id
+from .server_facts import SNAPSHOTS
 from .session_file import EmbeddedServer, SessionFile, SessionFiles
 from .store import Store
 from .submission import Placeholder
@@ -79,7 +80,7 @@ class Session:
         self._at_end: list[Callable[[], None]] = []
         self.is_open = True
         self.store = self._new_store(lease_s)
-        self.lease_s = self._greet()
+        self.lease_s = self._greet_or_close()
         self._watcher: Watcher | None = None
         self.listen()
         atexit.register(self.close)  # before the embedded server's own: what was registered last runs first
@@ -180,6 +181,13 @@ class Session:
     def _new_store(self, lease_s: float) -> Store:
         return Store(self.url, self.keys, self.seal, self.tracker, lease_s)
 
+    def _greet_or_close(self) -> float:
+        try:
+            return self._greet()
+        except BaseException:
+            self.store.link.close()
+            raise
+
     def _greet(self) -> float:
         """Make or join the session in Redis, and return its lease."""
         opened = self.store.open()
@@ -188,8 +196,23 @@ class Session:
         if facts.evicts:
             logger.warning("%s", facts.eviction_warning(place), extra={"action": "server.evicts"})
         if not facts.append_only:
-            logger.info("%s", facts.persistence_note(place), extra={"action": "server.forgets"})
+            snapshots = self._has_snapshots()
+            level = logging.INFO if snapshots else logging.WARNING
+            note = facts.persistence_note(place, snapshots=snapshots)
+            logger.log(level, "%s", note, extra={"action": "server.forgets"})
         return opened.lease_ms / 1000
+
+    def _has_snapshots(self) -> bool:
+        """Whether the server writes snapshots; taken for granted where we may not ask."""
+        try:
+            return self.query(SNAPSHOTS)
+        except CoordinationError:
+            return True
+
+    @property
+    def ends_with_us(self) -> bool:
+        """Whether the server is an embedded one that ends with this process."""
+        return self._server is not None
 
     def _start_anew_in_child(self) -> None:
         """After a fork: connections, locks and the thread belong to the parent, and so does ending things."""

@@ -104,7 +104,11 @@ class Watcher:
                 if self._stopping.is_set() or not error.transient:
                     raise
                 if pause == FIRST_PAUSE_S:
-                    logger.warning("%s; what runs goes on", error, extra={"action": "connection.lost"})
+                    logger.warning(
+                        "Redis at %s does not answer; what runs goes on",
+                        self._link.place,
+                        extra={"action": "connection.lost"},
+                    )
             self._stopping.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 

@@ -182,7 +182,8 @@ class AgentCore:
 
     def _stop(self, event: StopRequested, now_s: float) -> None:
         cause = Cause(event.letter, event.unit_reason, "its pilot was stopped")
-        self._end(Finish(event.state, event.reason), cause, now_s)
+        state = event.state if self.table.records else "Done"
+        self._end(Finish(state, event.reason), cause, now_s)
 
     def _end(self, ending: Finish, cause: Cause, now_s: float) -> None:
         if not self._is_stopping:

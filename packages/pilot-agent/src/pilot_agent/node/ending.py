@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import signal
+from collections.abc import Callable
 from typing import NamedTuple
 
-from pilot_agent.node.lanes import INLINE_BYTES, Captured, LanePool
+from pilot_agent.node.lanes import INLINE_BYTES, LanePool
 from pilot_agent.node.orders import EndRecord
 from pilot_agent.node.starter import Running
 from pilot_agent.spawn.reaper import Exit
 from pilot_agent.spawn.sandbox import read_tail
 
-_NOTHING = Captured(b"", "")
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""Killed itself, or the shell around it tells that its program was."""
 
 
 class Ended(NamedTuple):
@@ -25,8 +27,14 @@ class Ended(NamedTuple):
     """Whether the executor was killing its units at that time."""
 
 
-def end_unit(ended: Ended, lanes: LanePool) -> EndRecord:
-    """Return the report of a unit's end and give its lane, emptied, back to `lanes`."""
+def end_unit(ended: Ended, lanes: LanePool, out_of_memory: Callable[[], bool]) -> EndRecord:
+    """Return the report of a unit's end and give its lane, emptied, back to `lanes`.
+
+    Args:
+        ended: the unit.
+        lanes: where its lane came from.
+        out_of_memory: tells whether the kernel has killed something for want of memory since it was last asked.
+    """
     unit, exit_, now_s, stopped = ended
     code, signum = (exit_.code, None) if exit_.code >= 0 else (None, -exit_.code)
     end = EndRecord(
@@ -51,6 +59,8 @@ def end_unit(ended: Ended, lanes: LanePool) -> EndRecord:
         end["err"] = _text(read_tail(unit.place.stderr, INLINE_BYTES))
     if stopped and signum == signal.SIGKILL:
         end["reason"], end["message"] = "lost", "killed because its executor was stopped"
+    elif exit_.code in _KILLED and not unit.signaled and out_of_memory():
+        end["reason"], end["message"] = "oom", "killed by the kernel, which had no memory left"
     return end
 
 

@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Callable, NamedTuple
 
@@ -30,6 +31,9 @@ from pilot_agent.spawn.prctl import become_subreaper
 
 STOP_S = 0.8
 """How long a stopping executor waits for killed units to be gone, and again for the head to take the last report."""
+
+_KILL_AGAIN_S = 0.1
+"""How long a stopping executor sees nothing end before it looks again for something to kill."""
 
 _COLLECT_AFTER = 200_000
 """Objects allocated and not freed between two runs of the garbage collector."""
@@ -133,9 +137,8 @@ class Executor:
             self._log(f"frame not understood: {error!r} in {frame!r:.200}")
 
     def _report(self) -> None:
-        """Write the journal, then tell the head; it learns in which segment the ends are, to delete that one day."""
+        """Write the journal, then tell the head."""
         records, events = self._reports.take()
-        events["segment"] = self._journal.segment
         try:
             self._journal.append(records)
             if self._journal.full:
@@ -160,8 +163,10 @@ class Executor:
         deadline_s = time.monotonic() + STOP_S
         self._units.reap()
         while self._units.children_left and (left_s := deadline_s - time.monotonic()) > 0:
-            if wakeup.poll(left_s * 1000):
+            if wakeup.poll(min(left_s, _KILL_AGAIN_S) * 1000):
                 self._reap()
+            else:
+                self._units.kill_all()
         self._report()
         self._link.drain(STOP_S)
 
@@ -169,8 +174,7 @@ class Executor:
         self._open = False
 
     def _log(self, message: str) -> None:
-        sys.stderr.write(f"{self._name}: {message}\n")
-        sys.stderr.flush()
+        _say(f"{self._name}: {message}")
 
 
 def _verb_and_argument(frame: object) -> tuple[str, Any]:
@@ -197,6 +201,12 @@ def _note_only(_signum: int, _frame: FrameType | None) -> None:
     """Exist, since a signal without a handler does not reach the wake-up descriptor."""
 
 
+def _say(message: str) -> None:
+    """Write to the log, which is standard error; when that is gone, nobody is left to tell."""
+    with suppress(OSError):
+        os.write(2, f"{message}\n".encode(errors="backslashreplace"))
+
+
 def unit_base_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return what units inherit of an executor's own environment."""
     return {
@@ -217,7 +227,7 @@ def main() -> None:
     try:
         become_subreaper()
     except OSError as error:
-        sys.stderr.write(f"what units leave behind as daemons can escape: {error}\n")
+        _say(f"what units leave behind as daemons can escape: {error}")
     # Nothing this loop makes refers back to itself; the collector would walk all waiting orders for no gain.
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)

@@ -50,7 +50,7 @@ def start_executor(sandbox: str, executor: int, journal: str, lifeline: int = -1
     try:
         # Duplicating a descriptor onto itself is how posix_spawn clears close-on-exec for one child alone.
         actions = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in inherited]
-        pid = os.posix_spawn(sys.executable, argv, os.environ, file_actions=actions)
+        pid = os.posix_spawn(sys.executable, argv, os.environ, file_actions=actions, setsigmask=[])
     except OSError:
         ours.close()
         raise

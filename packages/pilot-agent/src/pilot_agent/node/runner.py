@@ -19,6 +19,7 @@ from pilot_agent.node.orders import EndRecord, Order, OrderError, are_cores, nev
 from pilot_agent.node.reports import Reports
 from pilot_agent.node.starter import Launch, Running, Starter
 from pilot_agent.spawn.failures import StartError
+from pilot_agent.spawn.oom import OomWatch
 from pilot_agent.spawn.process_tree import ProcessTable, kill, kill_descendants, signal_tree
 from pilot_agent.spawn.reaper import Exit, reap
 
@@ -27,6 +28,9 @@ STRAY_CHECK_S = 0.1
 
 _STRAY_CHECK_SHARE = 100
 """A look takes at most one part in this of the executor's time."""
+
+
+_SIGNALS = signal.valid_signals()
 
 
 class _Failure(NamedTuple):
@@ -48,6 +52,7 @@ class UnitRunner:
         self._reports = reports
         self._log = log
         self._chain = Chain()
+        self._oom = OomWatch()
         self._running: dict[int, Running] = {}
         self._pids: dict[str, int] = {}
         self._stopping = False
@@ -63,7 +68,11 @@ class UnitRunner:
         return len(self._chain)
 
     def start(self, orders: Iterable[object]) -> None:
-        """Start or chain `orders`; one that cannot be understood is reported as rejected."""
+        """Start or chain `orders`; one that cannot be understood is reported as rejected.
+
+        The chained ones come first, so that they can follow even one that ends, or cannot be started, at once.
+        """
+        placed: list[Launch] = []
         for value in orders:
             try:
                 order = parse_order(value)
@@ -75,7 +84,9 @@ class UnitRunner:
             if order.cores is None:
                 self._chain.add(launch)
             else:
-                self._start_on(launch, order.cores)
+                placed.append(launch)
+        for launch in placed:
+            self._start_on(launch, launch.order.cores or [])
 
     def place(self, placements: Iterable[tuple[str, Any]]) -> None:
         """Start chained orders on the cores given for them. One that has started meanwhile is left as it is."""
@@ -91,8 +102,14 @@ class UnitRunner:
         self._give_back([launch for unit in units if (launch := self._chain.take(unit)) is not None])
 
     def signal(self, requests: Sequence[tuple[str, int]]) -> None:
-        """Send signals to everything that units started. A unit that is not running is passed over."""
+        """Send signals to everything that units started. A unit that is not running is passed over.
+
+        Raises:
+            ValueError: there is no signal of that number.
+        """
         asked = [(self._running[self._pids[unit]], signum) for unit, signum in requests if unit in self._pids]
+        if not {signum for _, signum in asked} <= _SIGNALS:
+            raise ValueError(f"no such signal in {requests!r:.80}")
         doomed = {unit.order.id for unit, signum in asked if signum == signal.SIGKILL}
         milder = [(unit, signum) for unit, signum in asked if signum != signal.SIGKILL]
         for unit, _ in asked:
@@ -156,7 +173,7 @@ class UnitRunner:
         ended = Ended(unit, exit_, time.time(), self._stopping)
         successor = self._chain.next(unit.order.width)
         failures = self._start_first_possible(successor, unit.cores) if successor else []
-        self._report_end(unit.order, lambda: end_unit(ended, self._lanes), successor)
+        self._report_end(unit.order, lambda: end_unit(ended, self._lanes, self._oom.fresh_kill), successor)
         self._report_failures(failures)
 
     def _start_on(self, launch: Launch, cores: list[int]) -> None:

@@ -171,7 +171,6 @@ def _write_config(order: PilotOrder, sandbox: Path, more: dict[str, Any]) -> Pat
         "label": label_of(spec.affinity_datacenter_label, spec.affinity_machine_label),
         "gpus": spec.gpus_per_node,
         "memory_mb": spec.memory_per_node_mb,
-        "environment": dict(spec.environment),
         "options": dict(spec.agent_options),
     }
     path = sandbox / "agent.json"
@@ -194,6 +193,7 @@ def _start(spec: PilotSpec, config: Path, sandbox: Path, lifeline: int) -> subpr
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
+                env={**os.environ, **spec.environment},
                 pass_fds=(lifeline,),
                 start_new_session=True,
             )
