@@ -61,13 +61,6 @@ def test_units_go_back_when_the_pilots_walltime_ends(bench: FaultBench) -> None:
     assert len(bench.log.starts()) == 2
 
 
-def test_a_restarted_head_does_not_get_the_walltime_anew(bench: FaultBench) -> None:
-    agent = bench.start_agent(walltime_s=8.0)
-    agent.kill(agent.head)
-    bench.client.wait_for_pilot(agent.pilot, "Done")
-    assert agent.wait() == 0
-
-
 def test_canceled_units_end_wherever_they_are(bench: FaultBench) -> None:
     agent = bench.start_agent()
     # Short units that have run for a while are held ahead by executors.

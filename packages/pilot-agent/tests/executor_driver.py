@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pilot_agent.journal import read_records, recover, segments
+from pilot_agent.journal import Recovery, read_records, recover, segments
 from pilot_agent.node.frames import FrameDecoder, encode_frame
 from pilot_agent.node.launcher import start_executor
 
@@ -106,9 +106,13 @@ class Head:
         while self._frames:
             self.next_events()
 
-    def recovery(self) -> Any:
+    def records(self) -> list[list[Any]]:
+        """Return what the journal says."""
+        return read_records(str(self.journal), segments(str(self.journal)))
+
+    def recovery(self) -> Recovery:
         """Return what the journal tells a new head."""
-        return recover(read_records(str(self.journal), segments(str(self.journal))))
+        return recover(self.records())
 
     def _receive(self) -> Any:
         while not self._frames:

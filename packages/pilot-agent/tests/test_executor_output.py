@@ -32,13 +32,13 @@ def test_silent_unit_leaves_nothing(head: Head) -> None:
 
 def test_next_unit_in_a_lane_does_not_see_the_output_before_it(head: Head) -> None:
     orders = [
-        head.order(f"cu-{n}", ["/bin/sh", "-c", f"echo {n}; ls; cat /dev/stdout"], cores=None)
+        head.order(f"cu-{n}", ["/bin/sh", "-c", f"echo {n}; ls; head -n 1 /dev/stdout"], cores=None)
         for n in range(9)
     ]
     orders[0]["cores"] = CORES[:1]
     head.start(*orders)
     head.end("cu-8")
-    # What cat reads is what the lane's file holds: the line of this unit alone.
+    # What head reads is what the lane's file holds: the line of this unit alone.
     assert [head.ends[f"cu-{n}"]["out"] for n in range(9)] == [f"{n}\n{n}\n" for n in range(9)]
 
 
@@ -139,7 +139,8 @@ def test_standard_input_is_read_from_a_file(head: Head, tmp_path: Path) -> None:
 
 
 def test_working_directory_is_made_and_used_as_it_is(head: Head) -> None:
-    end = head.shell("cu-1", "pwd; echo > here", cwd="shared/$DAY", env={"DAY": "monday"}, stdout="out")
+    argv = ["/bin/sh", "-c", "pwd; echo > here"]
+    end = head.run("cu-1", argv, cwd="shared/$DAY", env={"DAY": "monday"}, stdout="out")
     folder = head.sandbox / "shared" / "monday"
     assert end["cwd"] == str(folder)
     assert (folder / "out").read_text() == end["cwd"] + "\n"

@@ -110,7 +110,6 @@ def test_what_is_in_the_sandbox_is_private_and_complete(submit: Submit, ends: En
         "label": "d%201,",
         "gpus": 3,
         "memory_mb": 4,
-        "environment": {"A": "b"},
         "options": {"executors": 1},
     }
 

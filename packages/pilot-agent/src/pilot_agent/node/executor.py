@@ -216,13 +216,20 @@ def unit_base_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def _arrange_descriptors() -> None:
+    """Keep what this process inherited, the lifeline among it, from units, and 0, 1 and 2 free for their streams."""
+    while os.open("/dev/null", os.O_RDWR) <= 2:
+        continue
+    for name in os.listdir("/proc/self/fd"):
+        # The folder that was listed is closed again.
+        with suppress(OSError):
+            os.set_inheritable(int(name), int(name) <= 2)
+
+
 def main() -> None:
     """Run as a process, with the options as JSON in the only argument."""
     options = Options(**json.loads(sys.argv[1]))
-    while os.open("/dev/null", os.O_RDWR) <= 2:
-        """Take what is free of 0, 1 and 2, which units get for their streams, so that nothing else lands there."""
-    if options.lifeline >= 0:
-        os.set_inheritable(options.lifeline, False)
+    _arrange_descriptors()
     executor = Executor(options, unit_base_environment(os.environ))
     try:
         become_subreaper()

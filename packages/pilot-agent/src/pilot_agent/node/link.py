@@ -16,7 +16,6 @@ class HeadLink:
 
     def __init__(self, fd: int) -> None:
         os.set_blocking(fd, False)
-        os.set_inheritable(fd, False)
         self.fd = fd
         self._decoder = FrameDecoder()
         self._unsent = bytearray()
