@@ -50,7 +50,7 @@ def test_unit_that_ignores_term_is_ended_by_kill(head: Head, signpost: Signpost)
 
 def test_signal_reaches_a_process_outside_of_the_group(head: Head, signpost: Signpost) -> None:
     inner = f'trap "echo got it > {signpost.path}; exit" USR1; echo ready > {signpost.path}; while :; do sleep 1; done'
-    start_shell(head, "cu-1", f"trap '' USR1; setsid /bin/sh -c '{inner}'; echo rest")
+    start_shell(head, "cu-1", f"trap : USR1; setsid /bin/sh -c '{inner}'; echo rest")
     assert signpost.line() == "ready"
     head.send("signal", [["cu-1", signal.SIGUSR1]])
     assert signpost.line() == "got it"

@@ -122,6 +122,11 @@ def test_how_an_agent_is_started(submit: Submit, ends: Ends, tmp_path: Path) -> 
     assert said == [f"-m pilot_agent --config {tmp_path}/work/p-aaaaaaaa/agent.json", "/", "leads"]
 
 
+def test_the_environment_of_the_description_reaches_the_agent(submit: Submit, ends: Ends) -> None:
+    submit('echo "$GREETING" >&2', environment={"GREETING": "good day"})
+    assert ends.get(timeout=LIMIT_S).log == "good day\n"
+
+
 def test_setup_lines_run_first_and_stop_the_agent_when_they_fail(submit: Submit, ends: Ends) -> None:
     submit('echo "$GREETING" >&2', setup=["GREETING='good day'", "export GREETING"])
     assert ends.get(timeout=LIMIT_S).log == "good day\n"

@@ -150,7 +150,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     def replace(self, slot: int) -> None:
         """The next pilot comes in the place of one that has ended; the agent of that one may live on."""
         old = self.agents[slot]
-        if self.memory.pilots[old.name].has_ended:
+        if old.name in self.memory.pilots and self.memory.pilots[old.name].has_ended:
             self.retired.append(old)
             self.agents[slot] = Agent(f"p-aaaaaa{len(self.retired)}{slot}", old.size)
             self.arrive(slot)
@@ -229,7 +229,8 @@ class ProtocolMachine(RuleBasedStateMachine):
     @rule(slot=SLOTS)
     def pass_lease(self, slot: int) -> None:
         name = self.agents[slot].name
-        self.memory.pass_lease(name)
+        if name in self.memory.pilots:
+            self.memory.pass_lease(name)
         self.link.client.zadd(self.keys.named("leases"), {name: 1}, xx=True)
 
     @rule(slot=SLOTS)
@@ -286,7 +287,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         results = self.link.query(reads.results(self.keys, ["none", *book]))
         assert results[1:] == [u.result or None for u in book.values()]
         for name, pilot in self.memory.pilots.items():
-            assert self.link.query(reads.pilot(self.keys, name))["state"].decode() == pilot.state
+            assert self.link.query(reads.pilot(self.keys, name)).get("state", b"").decode() == pilot.state, name
 
     @invariant()
     def session_is_consistent(self) -> None:

@@ -13,7 +13,7 @@ CHECKED = settings(
     stateful_step_count=50,
     deadline=None,
     database=None,
-    print_blob=True,
+    print_blob=True, phases=__import__("hypothesis").settings.default.phases[:4+2*(1-int(__import__("os").environ.get("NOSHRINK","0")))],
     suppress_health_check=list(HealthCheck),
 )
 

@@ -12,7 +12,7 @@ if read('HGET', name, 'instance') ~= instance then
   write('HSET', name, 'epoch', epoch, 'instance', instance, unpack(ARGV, 5))
   write('DEL', 'claim:' .. pilot)
 end
-write('HSETNX', 'pilots', pilot, read('HGET', name, 'service') or '')
+write('HSET', 'pilots', pilot, read('HGET', name, 'service') or '')
 write('ZADD', 'leases', now + ARGV[4], pilot)
 if pilot_record(pilot).state ~= 'Running' then set_pilot(pilot, 'Running', '') end
 return finish({epoch, read('HGET', 'meta', 'protocol'), now})

@@ -28,7 +28,7 @@ class MemoryPilot:
     """What is known of a pilot."""
 
     service: str = ""
-    state: str = "Pending"
+    state: str = ""
     epoch: str = ""
     instance: str = ""
     label: tuple[str, str] = ("", "")
@@ -120,7 +120,8 @@ class MemorySession:
     # --- pilots
 
     def _create_pilot(self, name: str, service: str, _description: bytes) -> int:
-        self.pilots.setdefault(name, MemoryPilot(service))
+        pilot = self.pilots.setdefault(name, MemoryPilot())
+        pilot.state, pilot.service = pilot.state or "Pending", pilot.service or service
         return 1
 
     def _register_pilot(self, name: str, instance: str, _lease_ms: int, *fields: Argument) -> list[Any]:
@@ -182,9 +183,10 @@ class MemorySession:
         self.book.give_back(self.book.held(name))
 
     def _control_pilot(self, name: str, order: bytes) -> int:
-        if self.pilots[name].has_ended:
+        pilot = self.pilots.setdefault(name, MemoryPilot())
+        if pilot.has_ended:
             return 0
-        self.pilots[name].orders.append((next(self._numbers), order))
+        pilot.orders.append((next(self._numbers), order))
         return 1
 
     def _orders(self, name: str, seen: int) -> list[bytes]:
@@ -193,7 +195,7 @@ class MemorySession:
         return [b"%d %s" % order for order in pilot.orders]
 
     def _current(self, name: str, epoch: str) -> MemoryPilot:
-        pilot = self.pilots.setdefault(name, MemoryPilot())
+        pilot = self.pilots.get(name, MemoryPilot())
         if pilot.has_ended:
             raise PilotEndedError(f"ENDED pilot {name} is {pilot.state}")
         if pilot.epoch != epoch:
@@ -276,7 +278,7 @@ class MemorySession:
         )
 
     def _report_units(self, pilot: str, epoch: str, *rest: Any) -> list[Any]:
-        known = self.pilots.setdefault(pilot, MemoryPilot())
+        known = self.pilots.get(pilot, MemoryPilot())
         current = known.epoch == epoch and not known.has_ended
         items = zip(rest[::4], rest[1::4], rest[2::4], rest[3::4])
         digits = [self.book.report(pilot, item, current=current) for item in items]

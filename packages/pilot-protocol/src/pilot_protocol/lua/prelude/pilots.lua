@@ -71,7 +71,7 @@ local function ring(name, tone)
   write('RPUSH', door, tone)
 end
 
--- Leaves a sealed order for a pilot's agent.
+-- Leaves a sealed order for a pilot's agent; one that the server has forgotten may still come back for it.
 local function tell(name, order)
   local list = orders[name]
   if not list then list = {}; orders[name] = list end
@@ -80,6 +80,7 @@ end
 
 local function flush_orders()
   for name, list in pairs(orders) do
+    write('HSETNX', 'pilots', name, '')
     local number = later_than(read('HGET', 'pilot:' .. name, 'control_sequence'))
     for i, order in ipairs(list) do list[i] = (number + i - 1) .. ' ' .. order end
     write('HSET', 'pilot:' .. name, 'control_sequence', number + #list - 1)

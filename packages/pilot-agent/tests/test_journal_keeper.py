@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Optional
+
+import pytest
+from core_builders import end
+from pilot_agent.core.endings import CANCELED
+from pilot_agent.journal import DURABILITY_WINDOW_S, JournalWriter
+from pilot_agent.journal_keeper import JournalKeeper
+
+LONG_S = 1000.0
+
+
+class Journal:
+    """A keeper, the executors' side of its journal, and the clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.running: list[tuple[str, int]] = []
+        self.keeper = self.new_keeper()
+        self.executor = JournalWriter(str(folder), "executor-0")
+        self.now_s = 0.0
+
+    def new_keeper(self) -> JournalKeeper:
+        return JournalKeeper(str(self.folder), lambda: self.running)
+
+    def ended(self, *units: tuple[str, int]) -> None:
+        self.executor.append([["E", name, attempt, end()] for name, attempt in units])
+
+    def names(self) -> list[str]:
+        return sorted(file.name for file in self.folder.iterdir())
+
+    def pass_time(self, seconds: float, confirmed_s: Optional[float] = None) -> None:
+        """Let time pass, second by second; everything is confirmed at once, or only what was heard of before."""
+        for _ in range(int(seconds)):
+            self.now_s += 1.0
+            self.keeper.remove_old(self.now_s if confirmed_s is None else confirmed_s, self.now_s)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal")
+
+
+def test_a_new_head_learns_what_its_predecessor_left(journal: Journal) -> None:
+    journal.keeper.note_starts([("cu-a-1", 1), ("cu-a-2", 1), ("cu-a-3", 1)])
+    journal.ended(("cu-a-1", 1), ("cu-a-2", 1))
+    journal.keeper.note_confirmed([("cu-a-1", 1)])
+    recovery = journal.new_keeper().recover()
+    assert list(recovery.confirmed) == [("cu-a-1", 1)]
+    assert list(recovery.ended) == [("cu-a-2", 1)]
+    assert recovery.lost == [("cu-a-3", 1)]
+
+
+def test_a_new_head_learns_why_units_were_told_to_end(journal: Journal) -> None:
+    journal.keeper.note_causes([("cu-a-1", 2, CANCELED)])
+    assert journal.new_keeper().recover().causes == {("cu-a-1", 2): list(CANCELED)}
+
+
+def test_a_full_segment_is_followed_by_one_that_begins_with_what_runs(journal: Journal) -> None:
+    journal.running = [("cu-b-1", 1)]
+    journal.keeper._writer._segment_bytes = 100
+    journal.keeper.note_starts([("cu-a-1", 1), ("cu-b-1", 1)])
+    journal.keeper.note_confirmed([(f"cu-a-{number}", 1) for number in range(10)])
+    assert (journal.folder / "head.2.jsonl").read_text() == '["S","cu-b-1",1]\n'
+
+
+def test_segments_in_use_are_kept_for_ever(journal: Journal) -> None:
+    journal.pass_time(LONG_S)
+    assert journal.names() == ["executor-0.1.jsonl", "head.1.jsonl"]
+
+
+def test_a_closed_segment_goes_when_all_of_it_was_confirmed_for_the_window(journal: Journal) -> None:
+    journal.ended(("cu-a-1", 1))
+    journal.executor.rotate()
+    journal.pass_time(DURABILITY_WINDOW_S)
+    assert "executor-0.1.jsonl" in journal.names()
+    journal.pass_time(DURABILITY_WINDOW_S)
+    assert journal.names() == ["executor-0.2.jsonl", "head.1.jsonl"]
+
+
+def test_a_closed_segment_stays_while_something_of_its_time_is_not_confirmed(journal: Journal) -> None:
+    journal.ended(("cu-a-1", 1))
+    journal.executor.rotate()
+    journal.pass_time(LONG_S, confirmed_s=0.0)
+    assert "executor-0.1.jsonl" in journal.names()
+    # Confirmed at last; now the window begins.
+    journal.pass_time(DURABILITY_WINDOW_S - 1)
+    assert "executor-0.1.jsonl" in journal.names()
+    journal.pass_time(DURABILITY_WINDOW_S)
+    assert "executor-0.1.jsonl" not in journal.names()
+
+
+def test_the_age_that_the_file_system_tells_is_not_believed(journal: Journal) -> None:
+    journal.ended(("cu-a-1", 1))
+    journal.executor.rotate()
+    os.utime(journal.folder / "executor-0.1.jsonl", (0, 0))
+    journal.pass_time(DURABILITY_WINDOW_S)
+    assert "executor-0.1.jsonl" in journal.names()
+
+
+def test_a_segment_that_somebody_has_removed_is_no_trouble(journal: Journal) -> None:
+    journal.executor.rotate()
+    journal.pass_time(DURABILITY_WINDOW_S)
+    (journal.folder / "executor-0.1.jsonl").unlink()
+    journal.pass_time(LONG_S)
+    assert "executor-0.1.jsonl" not in journal.names()
+
+
+def test_segments_of_earlier_heads_go_too(journal: Journal) -> None:
+    journal.keeper.note_starts([("cu-a-1", 1)])
+    journal.keeper.close()
+    journal.keeper = journal.new_keeper()
+    journal.pass_time(2 * DURABILITY_WINDOW_S + 20)
+    assert journal.names() == ["executor-0.1.jsonl", "head.2.jsonl"]
+
+
+def test_a_journal_that_cannot_be_written_says_so(journal: Journal) -> None:
+    journal.keeper.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        journal.keeper.note_starts([("cu-a-1", 1)])
