@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from typing import Any, Callable
 
 
+_TURNS = 100
+
+
 class ClockLoop(asyncio.SelectorEventLoop):
     """A loop whose `time` is what the test says."""
 
@@ -19,8 +22,8 @@ class ClockLoop(asyncio.SelectorEventLoop):
         return self.now_s
 
     def spin(self) -> None:
-        """Run what is ready, and what becomes ready by that, without waiting for anything else."""
-        for _ in range(10):
+        """Run what is ready, and what becomes ready by that, for some turns; wait for nothing else."""
+        for _ in range(_TURNS):
             self.call_soon(self.stop)
             self.run_forever()
 

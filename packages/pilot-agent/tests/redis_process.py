@@ -40,9 +40,18 @@ class RedisProcess:
         folder: Where it keeps its files; made when absent.
         password: What clients must say.
         appends: Whether every write is on disk before it is answered. Without, only `save` keeps anything.
+        program: Of the server; the first one that is found on this machine by default.
     """
 
-    def __init__(self, folder: Path, *, password: str = "", appends: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        password: str = "",
+        appends: bool = False,
+        program: Optional[Path] = None,
+    ) -> None:
+        self._program = program or server_program()
         self.folder = folder
         self.port = unused_port()
         self._password = password
@@ -74,7 +83,7 @@ class RedisProcess:
         ]
         settings.write_text("\n".join(lines) + "\n")
         self._process = subprocess.Popen(
-            [server_program(), settings], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [self._program, settings], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         wait_until_ready(self._process)
 
@@ -103,8 +112,10 @@ class RedisProcess:
 
 
 @contextmanager
-def running_redis(folder: Path, *, password: str = "", appends: bool = False) -> Iterator[RedisProcess]:
-    server = RedisProcess(folder, password=password, appends=appends)
+def running_redis(
+    folder: Path, *, password: str = "", program: Optional[Path] = None
+) -> Iterator[RedisProcess]:
+    server = RedisProcess(folder, password=password, program=program)
     server.start()
     try:
         yield server

@@ -41,7 +41,9 @@ def test_term_ends_a_unit(head: Head) -> None:
 
 
 def test_unit_that_ignores_term_is_ended_by_kill(head: Head, signpost: Signpost) -> None:
-    start_shell(head, "cu-1", f"trap 'echo ignored > {signpost.path}' TERM; while :; do sleep 1000; done")
+    trap = f"trap 'echo ignored > {signpost.path}' TERM; echo ready > {signpost.path}"
+    start_shell(head, "cu-1", f"{trap}; while :; do sleep 1000; done")
+    assert signpost.line() == "ready"
     head.send("signal", [["cu-1", signal.SIGTERM]])
     assert signpost.line() == "ignored"
     head.send("signal", [["cu-1", signal.SIGKILL]])

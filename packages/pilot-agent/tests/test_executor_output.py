@@ -241,6 +241,13 @@ def test_full_device_is_a_reason_of_its_own(head: Head) -> None:
     assert head.run("cu-2", ["/bin/true"], stdout="/dev/null", stderr="/dev/null")["err"] == ""
 
 
+def test_output_that_cannot_be_kept_is_said_and_the_lane_replaced(head: Head) -> None:
+    end = head.shell("cu-1", "head -c 5000 /dev/zero", sandbox="/dev/null/cu-1")
+    assert end["code"] == 0
+    assert end["message"].startswith("what the unit left cannot be kept: ")
+    assert head.shell("cu-2", "echo next")["out"] == "next\n"
+
+
 def test_text_that_no_program_can_take_is_rejected(head: Head) -> None:
     nul = head.run("cu-1", ["/bin/echo", "a\0b"])
     assert nul["reason"] == "rejected"
@@ -281,3 +288,10 @@ def test_frames_that_make_no_sense_are_passed_over(head: Head) -> None:
     head.send("signal", [[1]])
     head.send("start", 5)
     assert head.run("cu-1", ["/bin/true"])["code"] == 0
+
+
+def test_unit_that_is_ordered_twice_in_one_frame_starts_once(head: Head) -> None:
+    head.start(head.order("cu-1", ["/bin/true"]), head.order("cu-1", ["/bin/true"], attempt=2))
+    assert head.end("cu-1")["reason"] == "rejected"
+    del head.ends["cu-1"]
+    assert head.end("cu-1")["code"] == 0

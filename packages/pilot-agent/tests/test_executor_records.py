@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pilot_agent.node.chain import Chain
 from pilot_agent.node.orders import OrderError, core_list, never_ran, parse_order
 from pilot_agent.node.reports import FLUSH_DELAY_S, FLUSH_ENDS, Reports
 from pilot_agent.node.starter import Launch, Place
+from pilot_agent.spawn.failures import cannot
 
 ORDER: dict[str, Any] = {"id": "cu-1", "attempt": 2, "exe": "/bin/true", "sandbox": "/box/cu-1"}
 END = never_ran("start", "message", 5.0)
@@ -113,6 +115,14 @@ def test_unit_that_started_and_ended_is_only_reported_as_ended() -> None:
     }
     assert reports.due_s(chained=0) is None
     assert reports.take() == ([], {"started": [], "ended": [], "retracted": []})
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [(errno.ENOSPC, "disk_full"), (errno.EDQUOT, "disk_full"), (errno.EACCES, "start")]
+)
+def test_full_disk_is_a_reason_of_its_own(code: int, reason: str) -> None:
+    failure = cannot("folder '/x' cannot be made", OSError(code, "cause"))
+    assert (failure.reason, str(failure)) == (reason, "folder '/x' cannot be made: cause")
 
 
 def test_program_is_started_without_a_shell() -> None:

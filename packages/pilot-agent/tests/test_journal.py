@@ -54,14 +54,20 @@ def test_each_process_continues_after_its_own_segments(tmp_path: Path) -> None:
     ]
 
 
-def test_rotation_carries_records_over(tmp_path: Path) -> None:
+def test_segment_is_full_from_its_size_on(tmp_path: Path) -> None:
     writer = JournalWriter(str(tmp_path), "head", segment_bytes=20)
-    writer.append([["S", "cu-1", 1]])
-    assert not writer.full
-    writer.append([["S", "cu-2", 1]])
-    assert writer.full
+    full = []
+    for _ in range(2):
+        writer.append([["S", "cu-1", 1]])
+        full.append(writer.full)
+    writer.close()
+    assert full == [False, True]
+
+
+def test_rotation_carries_records_over(tmp_path: Path) -> None:
+    writer = JournalWriter(str(tmp_path), "head")
+    writer.append([["S", "cu-1", 1], ["S", "cu-2", 1]])
     assert writer.rotate([["S", "cu-2", 1]]) == "head.1.jsonl"
-    assert (writer.segment, writer.full) == ("head.2.jsonl", False)
     writer.close()
     assert read_records(str(tmp_path), ["head.2.jsonl"]) == [["S", "cu-2", 1]]
 

@@ -85,5 +85,5 @@ def test_pool_gives_each_unit_a_lane_of_its_own(tmp_path: Path) -> None:
 
 def test_lane_that_cannot_be_made_fails_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StartError, match="folder for output .*/file/0-0' cannot be made: Not a directory"):
+    with pytest.raises(StartError, match=r"folder for output .*/file/0-0' cannot be made: Not a directory"):
         LanePool(str(tmp_path / "file"), 0).take()

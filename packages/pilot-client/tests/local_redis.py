@@ -36,7 +36,16 @@ class LocalRedis:
             program = find_server().path
         except CoordinationError as error:
             pytest.skip(f"no server: {error}")
-        settings = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self._folder), "--save", "3600 1000000"]
+        settings = [
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.socket),
+            "--dir",
+            str(self._folder),
+            "--save",
+            "3600 1000000",
+        ]
         self._process = subprocess.Popen(
             [program, *settings, *self._options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

@@ -85,9 +85,9 @@ def test_a_reader_that_fell_behind_the_stream_reads_the_records(
         agent.report(leased, "R")
         agent.report(leased, "D")
         events = session.keys.named("events")
-        for number in range(150):
+        for number in range(250):
             server.command("XADD", events, "*", "R", f"cu-zzzzzz-{number}")
-        server.command("XTRIM", events, "MAXLEN", "=", 120)
+        server.command("XTRIM", events, "MAXLEN", "=", 220)
     assert comes(session, unit, State.Done)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -34,8 +34,8 @@ QUEUES = (
 SERVICES = st.sampled_from((SERVICE, OTHER_SERVICE))
 OWNERS = st.sampled_from((OWNER, OTHER_OWNER))
 SLOTS = st.integers(0, len(SIZES) - 1)
-UNITS = st.integers(0, 7)
-LETTERS = st.sampled_from("RRRDDDSFCEELLU")
+UNITS = st.integers(0, 40)
+LETTERS = st.sampled_from("RRRRDDDSFCEELLU")
 
 
 @dataclass
@@ -79,6 +79,8 @@ class ProtocolMachine(RuleBasedStateMachine):
         self.retired: list[Agent] = []
         self.awake: set[str] = set()
         """Pilots that will claim before they sleep."""
+        self.submitted = 0
+        """Units have the numbers below this one; a few more that were never submitted are spoken of, too."""
         self.said: Make[Any] | None = None
         self.snapshot: Snapshot | None = None
         self.attempts: dict[str, int] = {}
@@ -88,7 +90,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         """Say something to both sides; returns their answers, None when they refuse."""
         self.said = make
         server, memory = answer(self.link.run, make(0)), answer(self.memory.run, make(1))
-        assert comparable(server) == comparable(memory)
+        assert comparable(server) == comparable(memory), make(0).script
         return None if isinstance(server, CoordinationError) else (server, memory)
 
     # --- clients
@@ -100,21 +102,33 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.arrive(slot)
             self.claim(slot, self.agents[slot].size["cores"], self.agents[slot].size["cores"], reserve=False)
 
+    def some(self, numbers: Iterable[int]) -> list[str]:
+        """Return the ids of some units, each once."""
+        return list(dict.fromkeys(unit_id(number % (self.submitted + 2)) for number in numbers))
+
+    @rule(count=st.integers(1, 4), into=st.sampled_from(QUEUES[:2]), retries=st.integers(0, 1))
+    def submit_ready(self, count: int, into: str, retries: int) -> None:
+        ids = [unit_id(self.submitted + number) for number in range(count)]
+        self.submitted += count
+        units = [unit_ops.NewUnit(name, into, b"ready", retries, 1) for name in ids]
+        self.both(lambda _: unit_ops.submit(self.keys, "abcdef", OWNER, units, {}))
+
     @rule(
-        numbers=st.lists(UNITS, min_size=1, max_size=4, unique=True),
+        numbers=st.lists(UNITS, min_size=1, max_size=4),
         into=st.sampled_from(QUEUES),
         after=st.lists(UNITS, max_size=2),
         again=st.tuples(st.integers(0, 1), st.integers(0, 1)),
         anyway=st.booleans(),
     )
     def submit(self, numbers: list[int], into: str, after: list[int], again: tuple[int, int], anyway: bool) -> None:
-        predecessors = [unit_id(number) for number in after]
-        units = [unit_ops.NewUnit(unit_id(n), into, b"%d" % n, *again, predecessors, anyway) for n in numbers]
+        predecessors = self.some(after)
+        units = [unit_ops.NewUnit(name, into, b"any", *again, predecessors, anyway) for name in self.some(numbers)]
         self.both(lambda _: unit_ops.submit(self.keys, "abcdef", into.split("/", 1)[0], units, {}))
 
     @rule(numbers=st.lists(UNITS, min_size=1, max_size=3))
     def cancel(self, numbers: list[int]) -> None:
-        self.both(lambda _: unit_ops.cancel(self.keys, [(unit_id(number), b"stop") for number in numbers]))
+        orders = [(name, b"stop") for name in self.some(numbers)]
+        self.both(lambda _: unit_ops.cancel(self.keys, orders))
 
     @rule(service=SERVICES, owner=OWNERS, attached=st.booleans())
     def attach(self, service: str, owner: str, attached: bool) -> None:
@@ -163,10 +177,10 @@ class ProtocolMachine(RuleBasedStateMachine):
             agent.epochs = answers[0].epoch, answers[1].epoch
             self.awake.add(agent.name)
 
-    @rule(slot=SLOTS, forgotten=st.sets(UNITS))
+    @rule(slot=SLOTS, forgotten=st.sets(st.integers(0, 3)))
     def sync(self, slot: int, forgotten: set[int]) -> None:
         agent = self.agents[slot]
-        held = [item for item in agent.leased.items() if item[0] not in map(unit_id, forgotten)]
+        held = [item for place, item in enumerate(agent.leased.items()) if place not in forgotten]
         answers = self.both(lambda side: pilot_ops.sync(self.keys, agent.name, agent.epochs[side], LEASE_MS, held))
         if answers:
             agent.leased = {unit: attempt for unit, attempt in held if unit not in answers[0]}
@@ -187,20 +201,27 @@ class ProtocolMachine(RuleBasedStateMachine):
             agent.leased.update((unit.id, unit.attempt) for unit in answers[0].units)
             self.awake.discard(agent.name)
 
+    @rule(slot=SLOTS)
+    def fill(self, slot: int) -> None:
+        """Claim as much as the pilot can hold, and start it."""
+        agent = self.agents[slot]
+        self.claim(slot, agent.size["cores"], agent.size["cores"], reserve=True)
+        self.report(agent, [unit_ops.UnitReport(*item, "R") for item in agent.leased.items()])
+
     def report(self, agent: Agent, told: list[unit_ops.UnitReport]) -> None:
         self.both(lambda side: unit_ops.report(self.keys, agent.name, agent.epochs[side], told))
 
     @rule(slot=SLOTS, letters=st.lists(LETTERS, min_size=1, max_size=4))
     def work(self, slot: int, letters: list[str]) -> None:
-        """The agent has news of what it leased."""
-        leased = self.agents[slot].leased.items()
+        """The agent has news of what it leased last."""
+        leased = list(self.agents[slot].leased.items())[-len(letters) :]
         told = [unit_ops.UnitReport(*item, letter, letter.encode()) for item, letter in zip(leased, letters)]
         self.report(self.agents[slot], told)
 
     @rule(slot=SLOTS, number=UNITS, letter=LETTERS, attempt=st.integers(0, 3))
     def report_out_of_place(self, slot: int, number: int, letter: str, attempt: int) -> None:
         """The agent speaks of a unit that another may have, of an old attempt, or of one that the server forgot."""
-        self.report(self.agents[slot], [unit_ops.UnitReport(unit_id(number), attempt, letter, b"late")])
+        self.report(self.agents[slot], [unit_ops.UnitReport(self.some([number])[0], attempt, letter, b"late")])
 
     @precondition(lambda self: self.retired)
     @rule(chosen=st.integers(0), letter=LETTERS)
@@ -220,6 +241,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @rule(slot=SLOTS, by_agent=st.booleans(), state=st.sampled_from(("Done", "Failed", "Canceled")))
     def end(self, slot: int, by_agent: bool, state: str) -> None:
+        """Sooner or later; the next pilot follows."""
         agent = self.agents[slot]
         epochs = agent.epochs if by_agent else ("", "")
         self.both(lambda side: pilot_ops.end(self.keys, agent.name, epochs[side], pilot_ops.PilotEnd(state, "asked")))

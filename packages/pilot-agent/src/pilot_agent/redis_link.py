@@ -91,7 +91,14 @@ class RedisLink:
             raise CoordinationError(
                 f"the coordination URL cannot be used: {error}", transient=False
             ) from error
-        facts = _facts(await self._ask_first(self._main))
+        try:
+            # Before anybody waits there: a connection that is still being made does not hear that it is closed.
+            await asyncio.wait_for(self._bell.connect(), self._timeout_s)
+            facts = _facts(await _ask(self._main, "INFO", "server"))
+        except AuthenticationError as error:
+            raise _password_refused(error) from error
+        except _LOST as error:
+            raise LinkLostError(f"no connection to Redis: {error}") from error
         self.boot = facts["run_id"]
         self._flags = knows_flags(facts["redis_version"])
 
@@ -105,18 +112,6 @@ class RedisLink:
             retry=Retry(NoBackoff(), 0),
         ).make_connection()
         return connection
-
-    async def _ask_first(self, connection: Connection) -> Any:
-        try:
-            return await _ask(connection, "INFO", "server")
-        except LinkLostError as error:
-            if not isinstance(error.__cause__, AuthenticationError):
-                raise
-            raise CoordinationError(
-                f"Redis refuses the password of this session ({error.__cause__}); "
-                "start the pilot again with the server's present password in the coordination URL",
-                transient=False,
-            ) from error
 
     async def run(self, operation: Operation[T]) -> T:
         """Run an operation and return its parsed reply.
@@ -171,6 +166,8 @@ async def _ask(connection: Connection, *command: Any) -> Any:
     try:
         await connection.send_command(*command)
         return await connection.read_response()
+    except AuthenticationError as error:
+        raise _password_refused(error) from error
     except _LOST as error:
         raise LinkLostError(f"no connection to Redis: {error}") from error
     except NoScriptError:
@@ -183,6 +180,14 @@ def _facts(info: bytes) -> dict[str, str]:
     """Read the reply to INFO."""
     lines = info.decode(errors="replace").splitlines()
     return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}
+
+
+def _password_refused(error: AuthenticationError) -> CoordinationError:
+    return CoordinationError(
+        f"Redis refuses the password of this session ({error}); "
+        "start the pilot again with the server's present password in the coordination URL",
+        transient=False,
+    )
 
 
 def _translate(error: ResponseError) -> CoordinationError:

@@ -7,11 +7,11 @@ errors, object URLs and `redact` never show one.
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from pilot_protocol.errors import DescriptionError
+from pilot_protocol.user_warnings import warn_deprecated
 
 DEFAULT_PORT = 6379
 SCHEMES = ("redis", "rediss", "unix")
@@ -211,11 +211,9 @@ def _server(parts: SplitResult, query: dict[str, str], url: str) -> Coordination
 def _login(parts: SplitResult) -> tuple[str, str]:
     username, password = unquote(parts.username or ""), parts.password
     if username and password is None:
-        warnings.warn(
+        warn_deprecated(
             f"a coordination URL with the password in the user's place is deprecated; "
-            f"write {parts.scheme}://:password@host",
-            DeprecationWarning,
-            stacklevel=4,  # the caller of parse
+            f"write {parts.scheme}://:password@host"
         )
         return "", username
     return username, unquote(password or "")

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from pilot_protocol import codec, reads, signing
-from pilot_protocol.operation import Query
 from pilot_protocol.specs import PilotSpec
 from pilot_protocol.states import FINAL, State
 
@@ -79,8 +78,8 @@ def _as_bigjob(session: Session, pilot: TrackedPilot, reached: Mapping[str, floa
 
 def _last_contact(session: Session, pilot: str) -> float | None:
     """Return when a running pilot was heard of: its lease began then."""
-    lease_end = session.query(Query(("ZSCORE", session.keys.named("leases"), pilot), lambda reply: reply))
-    return None if lease_end is None else float(lease_end) / 1000 - session.lease_s
+    lease_end = session.query(reads.lease_end(session.keys, pilot))
+    return None if lease_end is None else lease_end / 1000 - session.lease_s
 
 
 def _walltime_left(

@@ -20,6 +20,7 @@ from pilot_protocol.errors import CoordinationError, DescriptionError
 from pilot_protocol.keys import Keys
 from pilot_protocol.operation import Query
 from pilot_protocol.signing import KEY_BYTES, Seal
+from pilot_protocol.user_warnings import warn_user
 from pilot_protocol.version import check_peer
 
 from . import coordination_url
@@ -31,7 +32,6 @@ from .session_file import EmbeddedServer, SessionFile, SessionFiles
 from .store import Store
 from .submission import Placeholder
 from .tracker import Tracker
-from .user_warnings import warn_user
 from .watcher import Watcher
 
 logger = logging.getLogger(__name__)

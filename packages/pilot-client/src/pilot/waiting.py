@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection
 
 from pilot_protocol import reads
 from pilot_protocol.states import State
+from pilot_protocol.user_warnings import warn_user
 
 from .following import follow_pilots, look_again
 from .session import Session
-from .user_warnings import warn_user
 
 _MOST_SHOWN = 3
 

@@ -31,9 +31,6 @@ logger = logging.getLogger(__name__)
 
 SWEEPS_PER_LEASE = 3
 
-BACKLOG = 100
-"""A reader that gets fewer events at once has missed none: the stream keeps many more."""
-
 
 class Watcher:
     """Keeps a tracker up to date.
@@ -131,7 +128,10 @@ class Watcher:
             return
         before, self._cursor = self._cursor, events[-1].cursor
         self._meet(self._tracker.apply(events))
-        if len(events) >= BACKLOG and _is_cut(before, self._link.query(reads.first_event(self._keys))):
+        # The stream keeps many more events than one read brings: a reader that gets fewer has missed none.
+        if len(events) == reads.EVENTS_PER_READ and _is_cut(
+            before, self._link.query(reads.first_event(self._keys))
+        ):
             logger.info("events.missed", extra={"action": "events.missed"})
             self._read_records()
 

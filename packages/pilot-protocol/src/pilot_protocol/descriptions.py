@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from .checks import Check, shown, suggestion
-from .deprecation import warn_deprecated
 from .errors import DescriptionError, UnknownKeyError
+from .user_warnings import warn_deprecated
 
 
 @dataclass(frozen=True)

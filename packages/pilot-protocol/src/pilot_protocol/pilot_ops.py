@@ -56,7 +56,7 @@ def open_session(
 
 
 def _read_opened(reply: Any) -> OpenedSession:
-    return OpenedSession(reply[0].decode(), int(reply[1]), int(reply[2]))
+    return OpenedSession(_text(reply[0]), int(reply[1]), int(reply[2]))
 
 
 def create_pilot(keys: Keys, pilot: str, service: str, description: bytes) -> Operation[int]:
@@ -81,7 +81,7 @@ def register(
 
 
 def _read_registered(reply: Any) -> Registered:
-    return Registered(reply[0].decode(), reply[1].decode(), int(reply[2]))
+    return Registered(_text(reply[0]), _text(reply[1]), int(reply[2]))
 
 
 def sync(
@@ -93,7 +93,7 @@ def sync(
 
 
 def _read_names(reply: Any) -> tuple[str, ...]:
-    return tuple(name.decode() for name in reply)
+    return tuple(_text(name) for name in reply)
 
 
 def beat(
@@ -148,3 +148,7 @@ def attach(keys: Keys, service: str, owner: str, *, attached: bool = True) -> Op
 def purge(keys: Keys) -> Operation[int]:
     """Remove the session from Redis; returns the number of keys."""
     return Operation("purge_session", keys.prefix, (), int)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")

@@ -15,6 +15,9 @@ from .keys import Keys
 from .messages import UnitRecord
 from .operation import Query
 
+EVENTS_PER_READ = 200
+"""Most entries of one read of the event stream."""
+
 
 @dataclass(frozen=True)
 class SessionEvent:
@@ -84,6 +87,11 @@ def pilot(keys: Keys, name: str) -> Query[dict[str, bytes]]:
     return Query(("HGETALL", keys.pilot(name)), _read_fields)
 
 
+def lease_end(keys: Keys, name: str) -> Query[float | None]:
+    """Read when a pilot's lease ends, in milliseconds of the server's clock; None when it has none."""
+    return Query(("ZSCORE", keys.named("leases"), name), lambda reply: None if reply is None else float(reply))
+
+
 def protocol(keys: Keys) -> Query[str | None]:
     """Read the protocol version of the session; None when the server does not know the session."""
     return Query(
@@ -103,7 +111,7 @@ def first_event(keys: Keys) -> Query[str]:
 
 def events(keys: Keys, cursor: str, block_ms: int) -> Query[list[SessionEvent]]:
     """Wait for events after ``cursor``; empty after ``block_ms`` (0: wait for ever) without one."""
-    command = ("XREAD", "COUNT", 200, "BLOCK", block_ms, "STREAMS", keys.named("events"), cursor)
+    command = ("XREAD", "COUNT", EVENTS_PER_READ, "BLOCK", block_ms, "STREAMS", keys.named("events"), cursor)
     return Query(command, _read_events)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 from .checks import Check, fault, listed, non_empty, path, shown, suggestion, text, text_list
-from .deprecation import warn_deprecated
+from .user_warnings import warn_deprecated
 
 ALL_FILES = "*"
 REMOTE_WAYS = ("ssh", "gsissh")

@@ -29,7 +29,6 @@ STRAY_CHECK_S = 0.1
 _STRAY_CHECK_SHARE = 100
 """A look takes at most one part in this of the executor's time."""
 
-
 _SIGNALS = signal.valid_signals()
 
 
@@ -72,11 +71,12 @@ class UnitRunner:
 
         The chained ones come first, so that they can follow even one that ends, or cannot be started, at once.
         """
-        placed: list[Launch] = []
+        placed: dict[str, Launch] = {}
         for value in orders:
             try:
                 order = parse_order(value)
-                self._refuse_known(order)
+                if order.id in placed or order.id in self._pids or order.id in self._chain:
+                    raise OrderError(f"unit {order.id} is already here", order.id, order.attempt)
                 launch = self._prepare(order)
             except OrderError as error:
                 self._reject(error)
@@ -84,8 +84,8 @@ class UnitRunner:
             if order.cores is None:
                 self._chain.add(launch)
             else:
-                placed.append(launch)
-        for launch in placed:
+                placed[order.id] = launch
+        for launch in placed.values():
             self._start_on(launch, launch.order.cores or [])
 
     def place(self, placements: Iterable[tuple[str, Any]]) -> None:
@@ -145,10 +145,6 @@ class UnitRunner:
         self._stopping = True
         self._give_back(self._chain.take_all())
         kill_descendants(os.getpid())
-
-    def _refuse_known(self, order: Order) -> None:
-        if order.id in self._pids or order.id in self._chain:
-            raise OrderError(f"unit {order.id} is already here", order.id, order.attempt)
 
     def _prepare(self, order: Order) -> Launch:
         try:

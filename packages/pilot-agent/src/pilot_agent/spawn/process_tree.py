@@ -17,6 +17,7 @@ MARKER = "PILOT_UNIT_ID"
 """Environment variable with the id of the unit that a process belongs to."""
 
 _MAX_ROUNDS = 100
+_READ_BYTES = 8192
 
 
 class Process(NamedTuple):
@@ -126,9 +127,10 @@ def _read(path: str) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY)
         try:
-            parts = [os.read(fd, 8192)]
-            while parts[-1]:
-                parts.append(os.read(fd, 8192))
+            # Only a file with more to give fills a buffer.
+            parts = [os.read(fd, _READ_BYTES)]
+            while len(parts[-1]) == _READ_BYTES:
+                parts.append(os.read(fd, _READ_BYTES))
         finally:
             os.close(fd)
     except OSError:

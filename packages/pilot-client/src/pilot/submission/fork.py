@@ -22,10 +22,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pilot.private_files import write_private
-from pilot.user_warnings import warn_user
 from pilot_protocol.errors import CoordinationError, SubmissionError
 from pilot_protocol.keys import label_of
 from pilot_protocol.specs import PilotSpec
+from pilot_protocol.user_warnings import warn_user
 
 from .base import AgentEnd, Notify, PilotOrder
 

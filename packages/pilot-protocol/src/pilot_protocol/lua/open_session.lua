@@ -8,4 +8,5 @@ write('HSETNX', 'meta', 'boot', boot)
 if is_new and ARGV[4] == '1' then raise_barrier(now + ARGV[3], now + ARGV[3]) end
 local refused = refuse_unless_open()
 if refused then return refused end
-return finish(read('HMGET', 'meta', 'protocol', 'lease', 'created'))
+local meta = read('HMGET', 'meta', 'protocol', 'lease', 'created')
+return finish({meta[1], whole(meta[2]) or LEASE_MS, whole(meta[3]) or now})

@@ -44,7 +44,7 @@ end
 
 -- Epochs and numbers of orders only grow, also when the server has forgotten the last one: they follow its clock.
 local function later_than(number)
-  return math.max(now, (tonumber(number) or 0) + 1)
+  return math.max(now, (whole(number) or 0) + 1)
 end
 
 -- Whose queues a pilot may take from: its own and those of the services that use it.

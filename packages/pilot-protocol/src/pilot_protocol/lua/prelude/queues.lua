@@ -23,7 +23,7 @@ local function push(id, name, at_front)
     ends.front[#ends.front + 1] = '0:' .. id
     return
   end
-  if not sequence then sequence = tonumber(read('HGET', 'meta', 'sequence')) or 0 end
+  if not sequence then sequence = whole(read('HGET', 'meta', 'sequence')) or 0 end
   sequence = sequence + 1
   ends.back[#ends.back + 1] = sequence .. ':' .. id
 end

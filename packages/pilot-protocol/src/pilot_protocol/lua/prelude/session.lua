@@ -29,6 +29,11 @@ local function write(command, name, ...)
   return redis.call(command, prefix .. name, ...)
 end
 
+-- A number that a script has written; nil for one that somebody has spoilt. Lua writes no more digits than these in full.
+local function whole(text)
+  return text and #text <= 14 and string.match(text, '^%d+$') and tonumber(text) or nil
+end
+
 -- In pieces: Lua hands over some thousand values at most.
 local function write_all(command, name, values)
   for i = 1, #values, PIECE do write(command, name, unpack(values, i, math.min(i + PIECE - 1, #values))) end
@@ -107,15 +112,15 @@ end
 local function refuse_unless_open()
   local meta = read('HMGET', 'meta', 'protocol', 'boot', 'lease', 'renewed')
   if not meta[1] then return refuse('NOSESSION the session is not on this server') end
-  if meta[2] ~= boot then notice_boot(meta[2], tonumber(meta[3]) or LEASE_MS) end
-  if math.abs(now - (tonumber(meta[4]) or 0)) > DAY_S * 1000 then renew() end
+  if meta[2] ~= boot then notice_boot(meta[2], whole(meta[3]) or LEASE_MS) end
+  if math.abs(now - (whole(meta[4]) or 0)) > DAY_S * 1000 then renew() end
   return nil
 end
 
 local function barrier_stands()
   local meta = read('HMGET', 'meta', 'barrier', 'barrier_least')
   if not meta[1] then return false end
-  local until_ms, least_ms = tonumber(meta[1]) or 0, tonumber(meta[2]) or 0
+  local until_ms, least_ms = whole(meta[1]) or 0, whole(meta[2]) or 0
   if now < until_ms and (now < least_ms or read('SCARD', 'absent') > 0) then return true end
   write('HDEL', 'meta', 'barrier', 'barrier_least')
   write('DEL', 'absent')

@@ -1,11 +1,11 @@
-"""Warnings that point at the user's line, not into these packages."""
+"""Warnings for the user; they point at the user's line, not into these packages."""
 
 from __future__ import annotations
 
 import sys
 import warnings
 
-from pilot_protocol.deprecation import OUR_PACKAGES
+OUR_PACKAGES = frozenset({"pilot", "pilot_agent", "pilot_data", "pilot_protocol"})
 
 
 def warn_user(message: str, category: type[Warning]) -> None:
@@ -16,6 +16,11 @@ def warn_user(message: str, category: type[Warning]) -> None:
         frame = frame.f_back
         level += 1
     warnings.warn(message, category, stacklevel=level + 1)
+
+
+def warn_deprecated(message: str) -> None:
+    """Emit a DeprecationWarning: an old way of saying something was understood."""
+    warn_user(message, DeprecationWarning)
 
 
 def _is_ours(module: object) -> bool:
