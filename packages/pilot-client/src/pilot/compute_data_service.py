@@ -12,6 +12,7 @@ from pilot_protocol.states import State
 from .completion import Completion, Counts, Show, wait_for_owner
 from .compute_unit import ComputeUnit
 from .following import follow_pilots, follow_unit, follow_units
+from .getters import Getters
 from .identifiers import new_id
 from .open_sessions import choose, default, find, newest_default
 from .owned_units import OwnedUnits
@@ -24,7 +25,7 @@ from .tracker import NO_UNITS
 
 
 @final
-class ComputeDataService:
+class ComputeDataService(Getters):
     """Takes compute units; the pilots of the services that were added run them. A context manager that cancels.
 
     Args:
@@ -50,13 +51,18 @@ class ComputeDataService:
     ) -> None:
         if coordination_url and "cds=" in coordination_url:  # the place of BigJob's only argument
             coordination_url, cds_url = None, coordination_url
-        self.id = new_id("cds")
+        self._id = new_id("cds")
         self._units: OwnedUnits | None = None
         self._is_canceled = False
         if cds_url is not None:
             self._reconnect(cds_url)
         elif coordination_url is not None or session is not None:
             self._join(choose(coordination_url, session))
+
+    @property
+    def id(self) -> str:
+        """Its id, ``cds-…``."""
+        return self._id
 
     @property
     def url(self) -> str:
@@ -217,22 +223,6 @@ class ComputeDataService:
         for service in sorted(session.tracker.attachments.get(self.id, ())):
             session.store.attach(service, self.id, attached=False)
 
-    def get_id(self) -> str:
-        """Return ``id``."""
-        return self.id
-
-    def get_url(self) -> str:
-        """Return `url`."""
-        return self.url
-
-    def get_state(self) -> State:
-        """Return `state`."""
-        return self.state
-
-    def get_details(self) -> dict[str, Any]:
-        """Return `details`."""
-        return self.details
-
     def __enter__(self) -> ComputeDataService:
         return self
 
@@ -262,7 +252,7 @@ class ComputeDataService:
         return self._units
 
     def _reconnect(self, url: str) -> None:
-        session, self.id = find(url, "cds")
+        session, self._id = find(url, "cds")
         follow_pilots(session)
         follow_units(session, self.id)
         self._join(session)

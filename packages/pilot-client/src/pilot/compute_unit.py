@@ -13,6 +13,7 @@ from pilot_protocol.messages import UnitResult
 from pilot_protocol.states import State, is_final
 
 from .following import follow_unit
+from .getters import Getters
 from .open_sessions import find
 from .session import Session
 from .tracker import UnitGroup
@@ -22,7 +23,7 @@ from .waiting import wait_for_units
 
 
 @final
-class ComputeUnit:
+class ComputeUnit(Getters):
     """A piece of work that was submitted. Two handles of the same unit are equal.
 
     Args:
@@ -147,22 +148,6 @@ class ComputeUnit:
             StateError: The unit has not ended.
         """
         return read_stderr(self._end())
-
-    def get_id(self) -> str:
-        """Return `id`."""
-        return self.id
-
-    def get_url(self) -> str:
-        """Return `url`."""
-        return self.url
-
-    def get_state(self) -> State:
-        """Return `state`."""
-        return self.state
-
-    def get_details(self) -> dict[str, Any]:
-        """Return `details`."""
-        return self.details
 
     def get_local_working_directory(self) -> str | None:
         """Return the directory on the node in which the unit ran; None before its end, or when it had none."""

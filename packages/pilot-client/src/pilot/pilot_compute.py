@@ -10,6 +10,7 @@ from pilot_protocol.states import State, is_final
 
 from .compute_unit import ComputeUnit
 from .following import follow_pilots
+from .getters import Getters
 from .open_sessions import find
 from .owned_units import OwnedUnits
 from .pilot_details import read_pilot_details
@@ -19,7 +20,7 @@ from .tracker import TrackedPilot
 
 
 @final
-class PilotCompute:
+class PilotCompute(Getters):
     """A placeholder job that holds cores, and runs compute units on them.
 
     Args:
@@ -140,22 +141,6 @@ class PilotCompute:
             return 0
         free = details["free_cores"]
         return int(details["cores"] or 0) if free is None else int(free)
-
-    def get_id(self) -> str:
-        """Return `id`."""
-        return self.id
-
-    def get_url(self) -> str:
-        """Return `url`."""
-        return self.url
-
-    def get_state(self) -> State:
-        """Return `state`."""
-        return self.state
-
-    def get_details(self) -> dict[str, Any]:
-        """Return `details`."""
-        return self.details
 
     def __repr__(self) -> str:
         return f"<PilotCompute {self.id} {self.state}>"
