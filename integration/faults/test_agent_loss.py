@@ -38,6 +38,24 @@ def test_a_killed_head_comes_back_and_runs_nothing_twice_that_had_ended(bench: F
     bench.tell("head killed", lost=0, twice=0, recovery_s=recovery_s)
 
 
+def test_a_unit_that_was_told_to_end_has_ended_for_that_reason_although_its_head_died(
+    bench: FaultBench,
+) -> None:
+    told = bench.folder / "told"
+    os.mkfifo(told)
+    agent = bench.start_agent(options={"grace_s": 600})
+    stubborn = f"trap 'echo > {told}' TERM; while :; do sleep 0.05; done"
+    (unit,) = bench.client.submit([bench.log.payload(stubborn)])
+    bench.client.wait(lambda seen: unit in seen.in_state("R"))
+    bench.client.cancel([unit])
+    told.read_text()
+    agent.kill(agent.head)
+    bench.client.wait_for_ends([unit])
+    assert bench.client.letters([unit]) == ["C"]
+    assert bench.client.reason(unit) == "canceled"
+    assert bench.log.started_again() == 0
+
+
 def test_units_of_a_killed_agent_end_elsewhere(bench: FaultBench) -> None:
     agent = bench.start_agent()
     bench.start_agent("p-bbbbbbbb")

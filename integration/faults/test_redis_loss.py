@@ -50,6 +50,19 @@ def test_a_server_that_went_back_in_time_loses_nothing_and_repeats_nothing(bench
     bench.tell("server rolled back", lost=0, twice=0, recovery_s=recovery_s)
 
 
+def test_a_server_that_has_forgotten_an_end_hears_it_as_it_was(bench: FaultBench) -> None:
+    bench.start_agent()
+    forever = bench.client.submit([bench.log.payload("while :; do sleep 600; done")] * 2)
+    bench.client.wait(lambda seen: seen.in_state("R") == set(forever))
+    bench.server.save()
+    bench.client.cancel(forever)
+    bench.client.wait_for_ends(forever)
+    bench.server.kill()
+    bench.server.start()
+    bench.client.wait(lambda _: bench.client.counts() == {"C": 2})
+    assert {bench.client.reason(name) for name in forever} == {"canceled"}
+
+
 def test_lost_requests_and_replies_change_nothing(bench: FaultBench) -> None:
     with closing(CuttingRelay(bench.server.port, loss=0.01, seed=1)) as relay:
         bench.client.url = bench.server.url_at(relay.port)

@@ -45,7 +45,7 @@ class ScriptedLink(RedisLink):
         self.record: dict[bytes, bytes] = {}
         self.said: list[str] = []
         self.ready: dict[str, deque[Answer]] = {}
-        self.bell: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.bell: asyncio.Queue[str] = asyncio.Queue()
         self._usual: dict[str, Any] = {
             "register_pilot": pilot_ops.Registered("100", PROTOCOL, 0),
             "sync_pilot": (),
@@ -75,7 +75,7 @@ class ScriptedLink(RedisLink):
         return self.protocol
 
     async def wait_for_bell(self, door: str) -> str:
-        return await self.bell
+        return await self.bell.get()
 
     def _next(self, script: str, usual: Any) -> Any:
         ready = self.ready.get(script)
@@ -298,8 +298,11 @@ def test_without_contact_the_units_are_stopped_before_the_lease_ends(talk: Talk)
 
 def test_the_bell_brings_orders_or_work(talk: Talk) -> None:
     talk.connected()
-    talk.link.bell.set_result("control")
-    assert "beat_pilot" in talk.said()
+    talk.link.bell.put_nowait("control")
+    assert talk.said() == ["beat_pilot"]
+    talk.link.bell.put_nowait("work")
+    assert talk.said() == []
+    assert talk.events == [events.Doorbell()]
 
 
 def test_a_session_of_another_version_is_refused(talk: Talk) -> None:

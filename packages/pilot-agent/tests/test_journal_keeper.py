@@ -9,6 +9,7 @@ from core_builders import end
 from pilot_agent.core.endings import CANCELED
 from pilot_agent.journal import DURABILITY_WINDOW_S, JournalWriter
 from pilot_agent.journal_keeper import JournalKeeper
+from pilot_protocol.errors import SubmissionError
 
 LONG_S = 1000.0
 
@@ -115,6 +116,12 @@ def test_segments_of_earlier_heads_go_too(journal: Journal) -> None:
     journal.keeper = journal.new_keeper()
     journal.pass_time(2 * DURABILITY_WINDOW_S + 20)
     assert journal.names() == ["executor-0.1.jsonl", "head.2.jsonl"]
+
+
+def test_a_journal_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "journal").touch()
+    with pytest.raises(SubmissionError, match="journal cannot be written: .*; give the pilot a working_directory"):
+        JournalKeeper(str(tmp_path / "journal"), list)
 
 
 def test_a_journal_that_cannot_be_written_says_so(journal: Journal) -> None:

@@ -193,6 +193,7 @@ def the_reads() -> dict[str, Any]:
         **{read.__name__: read(KEYS) for read in (*of_sessions, reads.last_event, reads.first_event)},
         "templates": reads.templates(KEYS, ["0123456789ab"]),
         "pilot": reads.pilot(KEYS, PILOT_ID),
+        "lease_end": reads.lease_end(KEYS, PILOT_ID),
         "events": reads.events(KEYS, "1700000000000-0", 5000),
     }
 
@@ -225,7 +226,7 @@ def test_bytes_are_what_they_were(group: str) -> None:
     assert made == json.loads(file.read_text("ascii"))
 
 
-def test_there_is_a_test_for_every_file() -> None:
+def test_every_file_belongs_to_a_group() -> None:
     assert {file.stem for file in FOLDER.iterdir()} == set(GROUPS)
 
 

@@ -72,7 +72,7 @@ def test_an_order_may_hold_any_bytes() -> None:
         (unit_ops.report(KEYS, "p-a", "5", []), [9, 1, b"1203"], Reported(9, True, "1203")),
         (unit_ops.report(KEYS, "p-a", "5", []), [9, 0, b""], Reported(9, False, "")),
         (unit_ops.cancel(KEYS, []), b"1234", "1234"),
-        (pilot_ops.open_session(KEYS, "1.0", 1), [b"1.3", b"30000", b"9"], OpenedSession("1.3", 30000, 9)),
+        (pilot_ops.open_session(KEYS, "1.0", 1), [b"1.3", 30000, 9], OpenedSession("1.3", 30000, 9)),
         (pilot_ops.register(KEYS, "p-a", "i", 1, {}), [b"5", b"1.0", 9], Registered("5", "1.0", 9)),
         (pilot_ops.sync(KEYS, "p-a", "5", 1, []), [b"cu-g-7"], ("cu-g-7",)),
         (pilot_ops.sync(KEYS, "p-a", "5", 1, []), [], ()),

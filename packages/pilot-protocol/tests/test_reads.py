@@ -80,6 +80,11 @@ def test_the_session_s_version(reply: bytes | None, version: str | None) -> None
     assert reads.protocol(KEYS).parse(reply) == version
 
 
+@pytest.mark.parametrize(("reply", "end"), [(b"1700000000000", 1.7e12), (None, None)])
+def test_the_end_of_a_lease(reply: bytes | None, end: float | None) -> None:
+    assert reads.lease_end(KEYS, "p-a").parse(reply) == end
+
+
 @pytest.mark.parametrize("read", [reads.first_event, reads.last_event])
 def test_cursors(read: Callable[[Keys], Query[str]]) -> None:
     assert read(KEYS).parse([(b"5-1", [b"R", b"cu-a-0"])]) == "5-1"

@@ -8,7 +8,15 @@ from scripted_session import ScriptedPilot, ScriptedSession, queue
 
 @pytest.mark.parametrize(
     ("said", "digit", "state"),
-    [("", "4", "A"), ("S", "4", "S"), ("R", "4", "R"), ("U", "1", "C"), ("D", "2", "D"), ("F", "2", "F"), ("C", "2", "C")],
+    [
+        ("", "4", "A"),
+        ("S", "4", "S"),
+        ("R", "4", "R"),
+        ("U", "1", "C"),
+        ("D", "2", "D"),
+        ("F", "2", "F"),
+        ("C", "2", "C"),
+    ],
 )
 def test_after_a_claim(session: ScriptedSession, said: str, digit: str, state: str) -> None:
     pilot = claimed(session)
@@ -44,7 +52,9 @@ def test_the_agent_is_asked_once(session: ScriptedSession) -> None:
     assert session.letters(0) == "C"
 
 
-@pytest.mark.parametrize(("said", "state"), [("D", "D"), ("F", "F"), ("C", "C"), ("U", "C"), ("E", "C"), ("L", "C")])
+@pytest.mark.parametrize(
+    ("said", "state"), [("D", "D"), ("F", "F"), ("C", "C"), ("U", "C"), ("E", "C"), ("L", "C")]
+)
 def test_whichever_is_first(session: ScriptedSession, said: str, state: str) -> None:
     pilot = claimed(session, retries=1, max_restarts=1)
     session.cancel(0)

@@ -100,7 +100,9 @@ RESERVES: dict[str, tuple[tuple[int, ...], int, bool, list[int]]] = {
 
 
 @pytest.mark.parametrize(("sizes", "free", "reserve", "taken"), RESERVES.values(), ids=RESERVES.keys())
-def test_cores_and_the_reserve(session: ScriptedSession, sizes: Any, free: int, reserve: bool, taken: Any) -> None:
+def test_cores_and_the_reserve(
+    session: ScriptedSession, sizes: Any, free: int, reserve: bool, taken: Any
+) -> None:
     for number, cores in enumerate(sizes):
         session.submit(number, into=queue(cores))
     pilot = session.pilot(cores=8)

@@ -24,7 +24,10 @@ def test_fan_in(session: ScriptedSession, order: Sequence[int]) -> None:
     assert pilot.claim(9) == [0, 1, 2]
     for still_open, number in zip((3, 2, 1), order):
         assert session.letters(3) == "W"
-        assert session.link.query(reads.open_predecessors(session.keys, [unit_id(3), unit_id(0)])) == [still_open, None]
+        assert session.link.query(reads.open_predecessors(session.keys, [unit_id(3), unit_id(0)])) == [
+            still_open,
+            None,
+        ]
         ended(session, pilot, number, "D")
     assert pilot.claim(9) == [3]
 
@@ -85,7 +88,14 @@ def test_a_retry_is_no_failure_yet(session: ScriptedSession) -> None:
 
 @pytest.mark.parametrize(
     ("letter", "run_after_failure", "state"),
-    [("D", False, "N"), ("D", True, "N"), ("F", False, "C"), ("F", True, "N"), ("C", False, "C"), ("C", True, "N")],
+    [
+        ("D", False, "N"),
+        ("D", True, "N"),
+        ("F", False, "C"),
+        ("F", True, "N"),
+        ("C", False, "C"),
+        ("C", True, "N"),
+    ],
 )
 def test_a_predecessor_that_has_ended_before(
     session: ScriptedSession, letter: str, run_after_failure: bool, state: str

@@ -105,7 +105,10 @@ def test_who_heard_the_bell_and_was_lost_leaves_the_units_to_others(asleep: Scri
 
 
 def test_the_near_one_is_rung_until_it_is_gone(asleep: ScriptedSession) -> None:
-    near, far = hungry(asleep, "p-aaaaaaaa", 1, label=",here"), hungry(asleep, "p-bbbbbbbb", 4, label=",there")
+    near, far = (
+        hungry(asleep, "p-aaaaaaaa", 1, label=",here"),
+        hungry(asleep, "p-bbbbbbbb", 4, label=",there"),
+    )
     asleep.submit(0, into=queue(label="here"))
     assert rung(near, far) == [True, False]
     near.end()
@@ -196,5 +199,8 @@ def test_a_claim_that_met_too_many_canceled_units_goes_on(asleep: ScriptedSessio
 def test_a_blocked_agent_is_woken(asleep: ScriptedSession, link: ServerLink) -> None:
     pilot = hungry(asleep, "p-aaaaaaaa", 4)
     asleep.submit(0)
-    assert link.client.blpop([asleep.keys.door(pilot.name)], 5) == (asleep.keys.door(pilot.name).encode(), WORK)
+    assert link.client.blpop([asleep.keys.door(pilot.name)], 5) == (
+        asleep.keys.door(pilot.name).encode(),
+        WORK,
+    )
     assert pilot.claim(4) == [0]

@@ -168,7 +168,9 @@ def test_an_agent_takes_up_a_pilot_whose_epoch_was_spoilt(session: ScriptedSessi
 
 @pytest.mark.parametrize("field", ["lease", "renewed", "created", "sequence"])
 @pytest.mark.parametrize("value", GARBAGE)
-def test_a_session_survives_a_restart_with_a_spoilt_field(session: ScriptedSession, field: str, value: bytes) -> None:
+def test_a_session_survives_a_restart_with_a_spoilt_field(
+    session: ScriptedSession, field: str, value: bytes
+) -> None:
     pilot = session.pilot()
     session.client.hset(session.keys.named("meta"), field, value)  # type: ignore[arg-type]
     session.restart_server("second")

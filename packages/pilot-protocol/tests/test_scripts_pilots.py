@@ -38,7 +38,11 @@ def test_announced_again_it_stays_as_it_is(session: ScriptedSession) -> None:
     pilot = session.pilot()
     session.run(pilot_ops.create_pilot(session.keys, pilot.name, "pcs-other", b"other"))
     record = session.link.query(reads.pilot(session.keys, pilot.name))
-    assert (record["state"], record["service"], record["description"]) == (b"Running", SERVICE.encode(), b"description")
+    assert (record["state"], record["service"], record["description"]) == (
+        b"Running",
+        SERVICE.encode(),
+        b"description",
+    )
 
 
 def test_the_epoch_only_grows(session: ScriptedSession) -> None:
@@ -169,7 +173,10 @@ def test_more_than_one_script_may_take(session: ScriptedSession) -> None:
     assert len(session.pilot("p-bbbbbbbb").claim(1_000)) == 1_000
 
 
-@pytest.mark.parametrize(("state", "letter", "reason"), [("Failed", "F", "lost"), ("Canceled", "C", "canceled"), ("Done", "C", "canceled")])
+@pytest.mark.parametrize(
+    ("state", "letter", "reason"),
+    [("Failed", "F", "lost"), ("Canceled", "C", "canceled"), ("Done", "C", "canceled")],
+)
 def test_what_waits_for_an_ended_pilot_alone_ends(
     session: ScriptedSession, state: str, letter: str, reason: str
 ) -> None:

@@ -97,7 +97,9 @@ def test_leases_are_renewed_for_who_could_not_renew_them(session: ScriptedSessio
 
 
 @pytest.mark.parametrize("say", ["report", "sync"])
-def test_a_forgotten_claim_is_written_again(session: ScriptedSession, roll_back: Callable[[], Callable[[], None]], say: str) -> None:
+def test_a_forgotten_claim_is_written_again(
+    session: ScriptedSession, roll_back: Callable[[], Callable[[], None]], say: str
+) -> None:
     pilot, other = session.pilot(), session.pilot("p-bbbbbbbb")
     session.submit(0, 1)
     go_back = roll_back()
@@ -112,7 +114,9 @@ def test_a_forgotten_claim_is_written_again(session: ScriptedSession, roll_back:
     assert pilot.report((0, 1, "D"), (0, 1, "D")) == "12"
 
 
-def test_a_forgotten_end_is_told_again(session: ScriptedSession, roll_back: Callable[[], Callable[[], None]]) -> None:
+def test_a_forgotten_end_is_told_again(
+    session: ScriptedSession, roll_back: Callable[[], Callable[[], None]]
+) -> None:
     pilot = session.pilot()
     session.submit(0)
     session.submit(1, after=(0,))
@@ -125,7 +129,9 @@ def test_a_forgotten_end_is_told_again(session: ScriptedSession, roll_back: Call
     assert session.letters(0, 1) == "DN"
 
 
-def test_the_highest_attempt_wins(session: ScriptedSession, roll_back: Callable[[], Callable[[], None]]) -> None:
+def test_the_highest_attempt_wins(
+    session: ScriptedSession, roll_back: Callable[[], Callable[[], None]]
+) -> None:
     first, second = session.pilot(), session.pilot("p-bbbbbbbb")
     session.submit(0, retries=1)
     first.claim(1)
@@ -142,7 +148,9 @@ def test_the_highest_attempt_wins(session: ScriptedSession, roll_back: Callable[
     assert second.report((0, 2, "D")) == "1"
 
 
-def test_a_forgotten_release_is_overtaken(session: ScriptedSession, roll_back: Callable[[], Callable[[], None]]) -> None:
+def test_a_forgotten_release_is_overtaken(
+    session: ScriptedSession, roll_back: Callable[[], Callable[[], None]]
+) -> None:
     pilot, other = session.pilot(), session.pilot("p-bbbbbbbb")
     session.submit(0)
     session.submit(1, after=(0,))

@@ -47,11 +47,15 @@ def test_several_at_once_in_the_order_said(session: ScriptedSession) -> None:
     session.submit(*range(4))
     pilot = session.pilot()
     pilot.claim(3)
-    assert pilot.report((0, 1, "R"), (0, 1, "D"), (1, 1, "D"), (1, 1, "D"), (9, 1, "D"), (2, 0, "D")) == "111230"
+    assert (
+        pilot.report((0, 1, "R"), (0, 1, "D"), (1, 1, "D"), (1, 1, "D"), (9, 1, "D"), (2, 0, "D")) == "111230"
+    )
     assert session.letters(0, 1, 2, 3) == "DDAN"
 
 
-@pytest.mark.parametrize(("said", "told"), [("D", b"sealed"), ("F", b"sealed"), ("E", b"sealed"), ("U", None)])
+@pytest.mark.parametrize(
+    ("said", "told"), [("D", b"sealed"), ("F", b"sealed"), ("E", b"sealed"), ("U", None)]
+)
 def test_results_are_kept_of_ended_units(session: ScriptedSession, said: str, told: bytes | None) -> None:
     pilot = running(session)
     pilot.report((0, 1, said), result=b"sealed")
@@ -61,7 +65,9 @@ def test_results_are_kept_of_ended_units(session: ScriptedSession, said: str, to
 
 @pytest.mark.parametrize("allowed", [0, 1, 3])
 @pytest.mark.parametrize(("letter", "wish"), [("E", "retries"), ("L", "max_restarts")])
-def test_it_is_tried_again_as_often_as_allowed(session: ScriptedSession, letter: str, wish: str, allowed: int) -> None:
+def test_it_is_tried_again_as_often_as_allowed(
+    session: ScriptedSession, letter: str, wish: str, allowed: int
+) -> None:
     session.submit(0, **{"retries": 0, "max_restarts": 0, wish: allowed})
     pilot = session.pilot()
     for attempt in range(1, allowed + 2):
@@ -107,7 +113,14 @@ def test_an_older_attempt_changes_nothing(session: ScriptedSession) -> None:
 
 @pytest.mark.parametrize(
     ("letter", "retries", "digit", "state"),
-    [("D", 0, "1", "D"), ("F", 0, "1", "F"), ("E", 0, "1", "F"), ("E", 1, "2", "N"), ("R", 0, "0", "N"), ("U", 0, "0", "N")],
+    [
+        ("D", 0, "1", "D"),
+        ("F", 0, "1", "F"),
+        ("E", 0, "1", "F"),
+        ("E", 1, "2", "N"),
+        ("R", 0, "0", "N"),
+        ("U", 0, "0", "N"),
+    ],
 )
 def test_a_late_result_counts_if_nobody_has_started_again(
     session: ScriptedSession, letter: str, retries: int, digit: str, state: str

@@ -38,7 +38,16 @@ def test_keeps_descriptions_and_templates(session: ScriptedSession) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "none", queue(owner="cds-other"), queue().replace(",", ""), queue() + "x", queue() + "|1", "a/,/1.1/0"]
+    "name",
+    [
+        "",
+        "none",
+        queue(owner="cds-other"),
+        queue().replace(",", ""),
+        queue() + "x",
+        queue() + "|1",
+        "a/,/1.1/0",
+    ],
 )
 def test_refuses_a_queue_that_is_none_or_another_owners(session: ScriptedSession, name: str) -> None:
     units = [unit_ops.NewUnit(unit_id(number), into, b"") for number, into in enumerate((name, queue()))]

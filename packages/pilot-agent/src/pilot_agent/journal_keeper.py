@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Callable
 
+from pilot_protocol.errors import SubmissionError
+
 from .journal import DURABILITY_WINDOW_S, JournalWriter, Recovery, read_records, recover, segments
 from .unit_record import Cause
 
@@ -30,12 +32,21 @@ class JournalKeeper:
     Args:
         directory: Where all processes of the agent keep their segments.
         running: Returns the units that were handed to executors and have not ended.
+
+    Raises:
+        SubmissionError: The directory cannot be written.
     """
 
     def __init__(self, directory: str, running: Callable[[], Iterable[UnitAttempt]]) -> None:
         self._directory = directory
         self._running = running
-        self._writer = JournalWriter(directory, "head")
+        try:
+            self._writer = JournalWriter(directory, "head")
+        except OSError as error:
+            raise SubmissionError(
+                f"the agent's journal {directory} cannot be written: {error.strerror}; "
+                "give the pilot a working_directory in which there is room and you may write"
+            ) from error
         self._looked_s = float("-inf")
         self._closed_s: dict[str, float] = {}
         """When each closed segment was first seen to be closed."""

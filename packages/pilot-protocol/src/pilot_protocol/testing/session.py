@@ -75,11 +75,9 @@ class MemorySession:
         """
         if not self._opened and operation.script not in {"open_session", "purge_session"}:
             raise NoSessionError("NOSESSION the session is not on this server")
-        self.book.returned.clear()
         reply = getattr(self, f"_{operation.script}")(*operation.arguments)
-        for name, pilot in self.pilots.items():
-            if pilot.has_ended:
-                self.book.drain(name, "F" if pilot.state == "Failed" else "C")
+        ended = {name: pilot for name, pilot in self.pilots.items() if pilot.has_ended}
+        self.book.follow_up({name: "F" if pilot.state == "Failed" else "C" for name, pilot in ended.items()})
         return operation.parse(reply)
 
     def restart_server(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 FREE_ATTEMPTS = 100
@@ -76,6 +76,7 @@ class UnitBook:
         self._queues: dict[str, list[tuple[int, str]]] = {}
         self._successors: dict[str, list[tuple[str, str]]] = {}
         self._sequence = 0
+        self._ended: list[str] = []
 
     def add(self, name: str, unit: MemoryUnit, mode: str, predecessors: Sequence[str]) -> bool:
         """Add a unit; False when one of its predecessors is unknown.
@@ -111,11 +112,25 @@ class UnitBook:
         return sorted(found, key=lambda name: (len(name), name))
 
     def conclude(self, name: str, letter: str) -> None:
-        """End a unit, and release or cancel what waits for it."""
+        """End a unit; :meth:`follow_up` does what follows from that."""
         self.canceling.discard(name)
         self.units[name].letter = letter
-        for mode, successor in self._successors.pop(name, []):
-            self._release(successor, cancel=mode == "c" and letter != "D")
+        self._ended.append(name)
+
+    def follow_up(self, abandoned: Mapping[str, str]) -> None:
+        """Release or cancel what waits for the units that ended, until nothing follows; ends every operation.
+
+        Args:
+            abandoned: Owners from whose queues nobody takes any more, and how what waits there ends.
+        """
+        self.returned.clear()
+        self._drain(abandoned)
+        while self._ended:
+            name = self._ended.pop(0)
+            for mode, successor in self._successors.pop(name, []):
+                self._release(successor, cancel=mode == "c" and self.units[name].letter != "D")
+            if not self._ended:
+                self._drain(abandoned)
 
     def _release(self, name: str, *, cancel: bool) -> None:
         unit = self.units[name]
@@ -228,10 +243,9 @@ class UnitBook:
         _, name = self._queues[queue.name].pop(0)
         return name if self.units[name].letter == "N" else None
 
-    def drain(self, owner: str, letter: str) -> None:
-        """End what waits in an owner's queues, where nobody takes it any more."""
-        for queue in list(self.queues([owner])):
+    def _drain(self, abandoned: Mapping[str, str]) -> None:
+        for queue in list(self.queues(list(abandoned))):
             while self.first(queue) is not None:
                 name = self.pop(queue)
                 if name is not None:
-                    self.conclude(name, letter)
+                    self.conclude(name, abandoned[queue.owner])
