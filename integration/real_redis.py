@@ -45,7 +45,7 @@ def running_server(folder: Path, port: int, password: str = "") -> Iterator[str]
     """Run a server for the length of a block; give its URL, with the password."""
     settings = folder / "redis.conf"
     settings.write_text(
-        f'bind 127.0.0.1\nport {port}\nsave 3600 1\nappendonly no\ndir {folder}\n'
+        f"bind 127.0.0.1\nport {port}\nsave 3600 1\nappendonly no\ndir {folder}\n"
         + (f"requirepass {password}\n" if password else "")
     )
     process = subprocess.Popen(

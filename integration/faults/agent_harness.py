@@ -20,12 +20,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from marked_processes import marked, wait_for_end
 from exec_log import ExecLog
+from marked_processes import marked, wait_for_end
+from pilot_protocol.version import PROTOCOL
 from protocol_client import PATIENCE_S, SERVICE, SESSION, ProtocolClient
 from redis_process import RedisProcess
-
-from pilot_protocol.version import PROTOCOL
 
 _MARK = "FAULT_TEST"
 _HEAD, _EXECUTOR = "--head", "pilot_agent.node.executor"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from agent_harness import AgentProcess, FaultBench
-from redis_process import unused_port
 
+from agent_harness import AgentProcess, FaultBench
 from pilot_protocol import reads
+from redis_process import unused_port
 
 pytestmark = pytest.mark.faults
 

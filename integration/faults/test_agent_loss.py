@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from agent_harness import FaultBench
 from marked_processes import wait_for_end
 from protocol_client import Request

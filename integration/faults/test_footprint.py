@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from agent_harness import FaultBench
 
+from agent_harness import FaultBench
 from pilot_protocol.scripts import knows_flags, script
 
 pytestmark = pytest.mark.faults

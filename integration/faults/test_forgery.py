@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from agent_harness import FaultBench
-from protocol_client import OWNER, Request
 
+from agent_harness import FaultBench
 from pilot_protocol import pilot_ops, unit_ops
 from pilot_protocol.keys import label_of, queue_name, shape_of
 from pilot_protocol.messages import ControlOrder
 from pilot_protocol.signing import CANCEL, CONTROL, SIGNATURE_BYTES, UNIT, Seal
+from protocol_client import OWNER, Request
 
 pytestmark = pytest.mark.faults
 
@@ -55,7 +55,9 @@ def test_a_forged_template_starts_nothing(bench: FaultBench) -> None:
     client = bench.client
     units = client.submit([bench.log.payload()] * 3)
     for digest in client.redis.hkeys(client.keys.named("templates")):  # type: ignore[union-attr]
-        forged = Seal(client.keys.session, OTHER_KEY).close(b"template", digest.decode(), b'{"executable":"x"}')
+        forged = Seal(client.keys.session, OTHER_KEY).close(
+            b"template", digest.decode(), b'{"executable":"x"}'
+        )
         client.redis.hset(client.keys.named("templates"), digest, forged)  # type: ignore[arg-type]
     agent = bench.start_agent()
     client.wait_for_ends(units)
@@ -96,7 +98,7 @@ def test_garbage_beside_true_records_harms_nothing(bench: FaultBench) -> None:
     key = client.keys.named
     client.redis.lpush(key(f"queue:{queue}"), *GARBAGE)
     client.redis.rpush(key(f"queue:{queue}"), *GARBAGE)
-    client.redis.zadd(key(f"ready:{OWNER}"), {word: 9 for word in GARBAGE})
+    client.redis.zadd(key(f"ready:{OWNER}"), dict.fromkeys(GARBAGE, 9))
     client.redis.hset(key("units"), spoilt, b"X|no|record")
     client.redis.hset(key("counts"), "abcdef|N", b"many")
     agent = bench.start_agent()

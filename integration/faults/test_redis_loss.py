@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+
 from agent_harness import FaultBench
 from cutting_relay import CuttingRelay
 from marked_processes import wait_for_end

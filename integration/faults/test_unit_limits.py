@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from agent_harness import AgentProcess, FaultBench
 from marked_processes import wait_for_end
 from protocol_client import Request

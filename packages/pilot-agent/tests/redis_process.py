@@ -8,12 +8,12 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional
 
 import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
 from redis_servers import find_servers, wait_until_ready
 
 _PATIENCE_S = 10.0
@@ -49,19 +49,24 @@ class RedisProcess:
         *,
         password: str = "",
         appends: bool = False,
-        program: Optional[Path] = None,
+        program: Path | None = None,
     ) -> None:
         self._program = program or server_program()
         self.folder = folder
         self.port = unused_port()
         self._password = password
         self._appends = appends
-        self._process: Optional[subprocess.Popen[str]] = None
+        self._process: subprocess.Popen[str] | None = None
 
     @property
     def url(self) -> str:
         """With the password."""
         return self.url_at(self.port)
+
+    @property
+    def socket(self) -> Path:
+        """Its local socket."""
+        return self.folder / "redis.sock"
 
     def url_at(self, port: int) -> str:
         """The URL for somebody who comes by way of another port."""
@@ -75,6 +80,7 @@ class RedisProcess:
         lines = [
             "bind 127.0.0.1",
             f"port {self.port}",
+            f"unixsocket {self.socket}",
             f"dir {self.folder}",
             'save ""',
             f"appendonly {'yes' if self._appends else 'no'}",
@@ -112,9 +118,7 @@ class RedisProcess:
 
 
 @contextmanager
-def running_redis(
-    folder: Path, *, password: str = "", program: Optional[Path] = None
-) -> Iterator[RedisProcess]:
+def running_redis(folder: Path, *, password: str = "", program: Path | None = None) -> Iterator[RedisProcess]:
     server = RedisProcess(folder, password=password, program=program)
     server.start()
     try:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pilot_agent.config import AgentConfig, read_config
 from pilot_protocol.errors import CoordinationError, DescriptionError
 
@@ -73,7 +74,9 @@ def test_what_is_said_counts(tmp_path: Path) -> None:
     assert (config.grace_s, config.lost_timeout_s, config.on_partition) == (1.0, 5.0, "continue")
 
 
-@pytest.mark.parametrize(("cores", "asked", "executors"), [(1, None, 1), (2, None, 2), (64, None, 2), (3, 8, 3)])
+@pytest.mark.parametrize(
+    ("cores", "asked", "executors"), [(1, None, 1), (2, None, 2), (64, None, 2), (3, 8, 3)]
+)
 def test_there_are_never_more_executors_than_cores(
     tmp_path: Path, cores: int, asked: Any, executors: int
 ) -> None:

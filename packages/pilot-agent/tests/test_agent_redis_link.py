@@ -3,9 +3,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Callable, TypeVar
 
 import pytest
+
 from pilot_agent.redis_link import LinkLostError, RedisLink, ServerFullError
 from pilot_protocol import pilot_ops, reads, unit_ops
 from pilot_protocol.errors import CoordinationError
@@ -21,11 +22,13 @@ KEYS = Keys("s-a")
 OPEN = pilot_ops.open_session(KEYS, PROTOCOL, 30_000)
 CREATE = pilot_ops.create_pilot(KEYS, "p-a", "pcs-a", b"")
 REGISTER = pilot_ops.register(KEYS, "p-a", "nonce", 30_000, {"cores": "2"})
-SERVERS: dict[str, Optional[Path]] = {**find_servers()} or {"none": None}
+SERVERS: dict[str, Path | None] = {**find_servers()} or {"none": None}
 
 
 @pytest.fixture(scope="module", params=SERVERS.values(), ids=SERVERS.keys())
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProcess]:
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisProcess]:
     """One server of each kind, for tests that leave it as it was."""
     with running_redis(tmp_path_factory.mktemp("redis"), program=request.param) as server:
         yield server
@@ -72,10 +75,17 @@ async def registered(link: RedisLink) -> str:
 
 
 def test_operations_and_reads_work(server: RedisProcess) -> None:
-    async def act(link: RedisLink) -> tuple[str, Optional[str]]:
+    async def act(link: RedisLink) -> tuple[str, str | None]:
         return (await link.run(OPEN)).protocol, await link.query(reads.protocol(KEYS))
 
     assert linked(server.url, act) == (PROTOCOL, PROTOCOL)
+
+
+def test_a_local_socket_is_as_good_as_a_port(server: RedisProcess) -> None:
+    async def act(link: RedisLink) -> str:
+        return (await link.run(OPEN)).protocol
+
+    assert linked(f"unix://{server.socket}", act) == PROTOCOL
 
 
 def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(server: RedisProcess) -> None:

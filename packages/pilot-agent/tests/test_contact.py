@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from clock_loop import ClockLoop, clock_loop
 from pilot_agent.contact import FIRST_PAUSE_S, LONGEST_PAUSE_S, Contact
 from pilot_protocol.errors import CoordinationError

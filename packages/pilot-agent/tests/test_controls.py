@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+
 from pilot_agent import events
 from pilot_agent.controls import Controls
 from pilot_protocol.messages import ControlOrder
@@ -99,3 +100,9 @@ def test_a_forged_order_is_not_asked_for_again(agent: Obedience) -> None:
 
 def test_a_verb_of_a_newer_client_is_passed_over(agent: Obedience) -> None:
     assert agent.told((1, order("dance")), (2, order("drain"))) == [events.DrainRequested()]
+
+
+def test_an_order_of_unreasonable_size_is_not_even_read(agent: Obedience) -> None:
+    assert agent.told((1, cancel("cu-" + "a" * 2000)), (2, cancel("cu-a-1"))) == [
+        events.CancelRequested(["cu-a-1"])
+    ]

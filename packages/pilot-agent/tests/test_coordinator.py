@@ -6,9 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Union
 
 import pytest
+
 from clock_loop import ClockLoop, clock_loop
 from core_builders import end
 from pilot_agent import events
@@ -41,7 +42,7 @@ class ScriptedLink(RedisLink):
     def __init__(self) -> None:
         super().__init__("redis://nowhere", 1.0)
         self.boot = "boot-1"
-        self.protocol: Optional[str] = PROTOCOL
+        self.protocol: str | None = PROTOCOL
         self.record: dict[bytes, bytes] = {}
         self.said: list[str] = []
         self.ready: dict[str, deque[Answer]] = {}
@@ -101,9 +102,7 @@ class Talk:
         self.link = ScriptedLink()
         seal, clock = Seal("s-a", bytes(32)), ServerClock()
         parts = Parts(self.link, seal, Intake(seal, "p-a", "/s"), Outcome(seal, clock, "n"), clock)
-        hooks = Hooks(
-            self._dispatch, lambda: [("cu-a-1", 1)], lambda _i, _o: None, lambda: self.lately, lambda: {}
-        )
+        hooks = Hooks(self._dispatch, lambda: [("cu-a-1", 1)], lambda _i, _o: None, lambda: self.lately, dict)
         self.coordinator = Coordinator(CONFIG, "nonce", parts, hooks)
         self.bell = self.loop.create_task(self.coordinator.listen())
 

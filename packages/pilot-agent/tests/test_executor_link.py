@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import Any, Callable
 
 import pytest
+
 from pilot_agent.executor_link import ExecutorLink
 from pilot_agent.node.frames import FrameDecoder, encode_frame
 from pilot_agent.node.launcher import StartedExecutor

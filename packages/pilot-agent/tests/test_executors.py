@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pilot_agent.executors import Executors
 from pilot_agent.node.frames import MAX_FRAME_BYTES, FrameError, encode_frame
 
@@ -52,12 +54,7 @@ def head_with_an_executor(sandbox: Path, journal: Path, *orders: dict[str, Any])
 
 def test_a_dead_executor_is_replaced_and_its_unit_is_gone(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
-    # The unit holds the fifo open: its end is the end of this reader.
-    reader = subprocess.Popen(
-        ["sh", "-c", f"mkfifo {fifo}; echo; cat {fifo}"], stdout=subprocess.PIPE, text=True
-    )
-    assert reader.stdout is not None
-    reader.stdout.readline()
+    os.mkfifo(fifo)
     unit = {
         "id": "cu-a-1",
         "attempt": 1,
@@ -66,9 +63,11 @@ def test_a_dead_executor_is_replaced_and_its_unit_is_gone(tmp_path: Path) -> Non
         "cores": [0],
         "sandbox": f"{tmp_path}/cu-a-1",
     }
-    heard = head_with_an_executor(tmp_path, tmp_path / "journal", unit)
-    assert heard == ["ExecutorEvents", "ExecutorLost", "ExecutorUp"]
-    reader.communicate(timeout=10)
+    # The unit holds the fifo open: its end is the end of this reader.
+    with subprocess.Popen(["cat", fifo], stdout=subprocess.DEVNULL) as reader:
+        heard = head_with_an_executor(tmp_path, tmp_path / "journal", unit)
+        assert heard[:3] == ["ExecutorEvents", "ExecutorLost", "ExecutorUp"]
+        assert reader.wait(timeout=10) == 0
 
 
 def test_an_executor_that_cannot_start_is_not_started_for_ever(tmp_path: Path) -> None:

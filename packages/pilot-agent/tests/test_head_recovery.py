@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from core_builders import end
 from pilot_agent.core.endings import CANCELED, DROPPED
 from pilot_agent.head import _known, _reports_of

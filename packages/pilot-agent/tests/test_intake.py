@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import Any
 
 import pytest
+
 from pilot_agent.actions import ReportItem
 from pilot_agent.events import ClaimedUnit
 from pilot_agent.intake import TEMPLATES_KEPT, Intake
@@ -25,7 +26,7 @@ class Store:
         self.templates = dict(templates)
         self.asked: list[list[str]] = []
 
-    async def fetch(self, digests: Sequence[str]) -> list[Optional[bytes]]:
+    async def fetch(self, digests: Sequence[str]) -> list[bytes | None]:
         self.asked.append(list(digests))
         return [self.templates.get(digest) for digest in digests]
 
@@ -35,9 +36,7 @@ def intake() -> Intake:
     return Intake(SEAL, "p-a", "/sandbox")
 
 
-def leased(
-    *payloads: Mapping[str, Any], seal: Seal = SEAL, first: int = 0
-) -> tuple[list[LeasedUnit], Store]:
+def leased(*payloads: Mapping[str, Any], seal: Seal = SEAL, first: int = 0) -> tuple[list[LeasedUnit], Store]:
     ids = [f"cu-a-{first + number}" for number in range(len(payloads))]
     templates, records = unit_payloads.pack(seal, ids, payloads)
     return [LeasedUnit(name, 1, record) for name, record in zip(ids, records)], Store(templates)

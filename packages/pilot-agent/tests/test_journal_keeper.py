@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Optional
 
 import pytest
+
 from core_builders import end
 from pilot_agent.core.endings import CANCELED
 from pilot_agent.journal import DURABILITY_WINDOW_S, JournalWriter
@@ -33,7 +33,7 @@ class Journal:
     def names(self) -> list[str]:
         return sorted(file.name for file in self.folder.iterdir())
 
-    def pass_time(self, seconds: float, confirmed_s: Optional[float] = None) -> None:
+    def pass_time(self, seconds: float, confirmed_s: float | None = None) -> None:
         """Let time pass, second by second; everything is confirmed at once, or only what was heard of before."""
         for _ in range(int(seconds)):
             self.now_s += 1.0
@@ -120,7 +120,9 @@ def test_segments_of_earlier_heads_go_too(journal: Journal) -> None:
 
 def test_a_journal_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "journal").touch()
-    with pytest.raises(SubmissionError, match="journal cannot be written: .*; give the pilot a working_directory"):
+    with pytest.raises(
+        SubmissionError, match="journal cannot be written: .*; give the pilot a working_directory"
+    ):
         JournalKeeper(str(tmp_path / "journal"), list)
 
 

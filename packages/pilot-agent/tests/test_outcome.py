@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from core_builders import end
 from pilot_agent.actions import ReportItem
 from pilot_agent.outcome import Outcome, ServerClock
@@ -65,7 +66,9 @@ def test_an_end_becomes_a_result(outcome: Outcome) -> None:
 
 
 def test_the_verdict_outweighs_the_end(outcome: Outcome) -> None:
-    result = opened(outcome, ReportItem("cu-a-1", 1, "C", "canceled", "", end(None, signal=15, reason="signal")))
+    result = opened(
+        outcome, ReportItem("cu-a-1", 1, "C", "canceled", "", end(None, signal=15, reason="signal"))
+    )
     assert (result.reason, result.signal) == ("canceled", 15)
 
 

@@ -9,9 +9,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Optional
 
 import pytest
+
 from pilot_agent.exit_codes import ENDED, PILOT_ENDED, REFUSED, RESTARTS_USED_UP
 from pilot_agent.supervisor import MOST_RESTARTS
 
@@ -27,7 +27,7 @@ _PATIENCE_S = 30.0
 class Supervised:
     """A supervisor whose head is a shell script; what heads write to descriptor 1 comes back as lines."""
 
-    def __init__(self, script: str, lifeline: Optional[int] = None) -> None:
+    def __init__(self, script: str, lifeline: int | None = None) -> None:
         fd = -1 if lifeline is None else lifeline
         head = ["/bin/sh", "-c", script]
         self.process = subprocess.Popen(

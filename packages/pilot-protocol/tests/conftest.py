@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from redis_servers import find_servers, running
 from scripted_session import ScriptedSession, ServerLink
 from session_invariants import check_session

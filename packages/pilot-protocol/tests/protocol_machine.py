@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
 from pilot_protocol import pilot_ops, reads, unit_ops
 from pilot_protocol.errors import CoordinationError
 from pilot_protocol.operation import Operation
@@ -120,9 +121,13 @@ class ProtocolMachine(RuleBasedStateMachine):
         again=st.tuples(st.integers(0, 1), st.integers(0, 1)),
         anyway=st.booleans(),
     )
-    def submit(self, numbers: list[int], into: str, after: list[int], again: tuple[int, int], anyway: bool) -> None:
+    def submit(
+        self, numbers: list[int], into: str, after: list[int], again: tuple[int, int], anyway: bool
+    ) -> None:
         predecessors = self.some(after)
-        units = [unit_ops.NewUnit(name, into, b"any", *again, predecessors, anyway) for name in self.some(numbers)]
+        units = [
+            unit_ops.NewUnit(name, into, b"any", *again, predecessors, anyway) for name in self.some(numbers)
+        ]
         self.both(lambda _: unit_ops.submit(self.keys, "abcdef", into.split("/", 1)[0], units, {}))
 
     @rule(numbers=st.lists(UNITS, min_size=1, max_size=3))
@@ -172,7 +177,9 @@ class ProtocolMachine(RuleBasedStateMachine):
     @rule(slot=SLOTS, instance=st.sampled_from("xy"))
     def register(self, slot: int, instance: str) -> None:
         agent = self.agents[slot]
-        answers = self.both(lambda _: pilot_ops.register(self.keys, agent.name, instance, LEASE_MS, agent.size))
+        answers = self.both(
+            lambda _: pilot_ops.register(self.keys, agent.name, instance, LEASE_MS, agent.size)
+        )
         if answers:
             agent.epochs = answers[0].epoch, answers[1].epoch
             self.awake.add(agent.name)
@@ -181,7 +188,9 @@ class ProtocolMachine(RuleBasedStateMachine):
     def sync(self, slot: int, forgotten: set[int]) -> None:
         agent = self.agents[slot]
         held = [item for place, item in enumerate(agent.leased.items()) if place not in forgotten]
-        answers = self.both(lambda side: pilot_ops.sync(self.keys, agent.name, agent.epochs[side], LEASE_MS, held))
+        answers = self.both(
+            lambda side: pilot_ops.sync(self.keys, agent.name, agent.epochs[side], LEASE_MS, held)
+        )
         if answers:
             agent.leased = {unit: attempt for unit, attempt in held if unit not in answers[0]}
             self.awake.add(agent.name)
@@ -221,7 +230,9 @@ class ProtocolMachine(RuleBasedStateMachine):
     @rule(slot=SLOTS, number=UNITS, letter=LETTERS, attempt=st.integers(0, 3))
     def report_out_of_place(self, slot: int, number: int, letter: str, attempt: int) -> None:
         """The agent speaks of a unit that another may have, of an old attempt, or of one that the server forgot."""
-        self.report(self.agents[slot], [unit_ops.UnitReport(self.some([number])[0], attempt, letter, b"late")])
+        self.report(
+            self.agents[slot], [unit_ops.UnitReport(self.some([number])[0], attempt, letter, b"late")]
+        )
 
     @precondition(lambda self: self.retired)
     @rule(chosen=st.integers(0), letter=LETTERS)
@@ -234,7 +245,9 @@ class ProtocolMachine(RuleBasedStateMachine):
     def beat(self, slot: int, has_heard: bool) -> None:
         agent = self.agents[slot]
         answers = self.both(
-            lambda side: pilot_ops.beat(self.keys, agent.name, agent.epochs[side], LEASE_MS, agent.seen[side], {})
+            lambda side: pilot_ops.beat(
+                self.keys, agent.name, agent.epochs[side], LEASE_MS, agent.seen[side], {}
+            )
         )
         if answers and has_heard and answers[0].controls:
             agent.seen = answers[0].controls[-1][0], answers[1].controls[-1][0]
@@ -244,7 +257,11 @@ class ProtocolMachine(RuleBasedStateMachine):
         """Sooner or later; the next pilot follows."""
         agent = self.agents[slot]
         epochs = agent.epochs if by_agent else ("", "")
-        self.both(lambda side: pilot_ops.end(self.keys, agent.name, epochs[side], pilot_ops.PilotEnd(state, "asked")))
+        self.both(
+            lambda side: pilot_ops.end(
+                self.keys, agent.name, epochs[side], pilot_ops.PilotEnd(state, "asked")
+            )
+        )
 
     # --- misfortunes
 
@@ -309,7 +326,9 @@ class ProtocolMachine(RuleBasedStateMachine):
         results = self.link.query(reads.results(self.keys, ["none", *book]))
         assert results[1:] == [u.result or None for u in book.values()]
         for name, pilot in self.memory.pilots.items():
-            assert self.link.query(reads.pilot(self.keys, name)).get("state", b"").decode() == pilot.state, name
+            assert self.link.query(reads.pilot(self.keys, name)).get("state", b"").decode() == pilot.state, (
+                name
+            )
 
     @invariant()
     def session_is_consistent(self) -> None:

@@ -37,7 +37,9 @@ def running(program: Path, *options: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="pilot-") as folder:
         socket = f"{folder}/server.sock"  # in a folder of its own: a socket's path has room for 100 letters
         command = [program, "--port", "0", "--unixsocket", socket, "--dir", folder, "--save", "", *options]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
             try:
                 wait_until_ready(process)
                 yield socket

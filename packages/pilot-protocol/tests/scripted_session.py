@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
 from pilot_protocol import pilot_ops, reads, unit_ops
 from pilot_protocol.keys import Keys, label_of, queue_name, shape_of
 from pilot_protocol.messages import UnitRecord
 from pilot_protocol.operation import Operation, Query, refusal
 from pilot_protocol.scripts import NAMES, knows_flags, script
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 T = TypeVar("T")
 
@@ -37,7 +38,9 @@ class ServerLink:
     """One connection and the scripts that its server takes."""
 
     def __init__(self, socket: str, **credentials: str) -> None:
-        self.client = redis.Redis(unix_socket_path=socket, protocol=2, retry=Retry(NoBackoff(), 0), **credentials)  # type: ignore[arg-type]
+        self.client = redis.Redis(
+            unix_socket_path=socket, protocol=2, retry=Retry(NoBackoff(), 0), **credentials
+        )  # type: ignore[arg-type]
         facts: dict[str, Any] = self.client.info("server")  # type: ignore[assignment]
         self.boot = str(facts["run_id"])
         self.version = tuple(map(int, str(facts["redis_version"]).split(".")))
@@ -49,7 +52,9 @@ class ServerLink:
         """Run an operation; refusals are raised as the exceptions of the protocol."""
         words = (1, operation.prefix, self.boot, *operation.arguments)
         try:
-            return operation.parse(self.client.execute_command("EVALSHA", self.scripts[operation.script].digest, *words))
+            return operation.parse(
+                self.client.execute_command("EVALSHA", self.scripts[operation.script].digest, *words)
+            )
         except redis.ResponseError as error:
             raise refusal(str(error)) or error from None
 
@@ -81,7 +86,9 @@ class ScriptedSession:
 
     def cancel(self, *numbers: int) -> str:
         """Cancel units by their numbers."""
-        return self.run(unit_ops.cancel(self.keys, [(unit_id(number), b"cancel %d" % number) for number in numbers]))
+        return self.run(
+            unit_ops.cancel(self.keys, [(unit_id(number), b"cancel %d" % number) for number in numbers])
+        )
 
     def sweep(self) -> int:
         """Look for pilots whose lease has passed."""
@@ -148,7 +155,9 @@ class ScriptedPilot:
         told = [(unit_id(number), attempt) for number, attempt in held]
         return self.session.run(pilot_ops.sync(self.session.keys, self.name, self.epoch, LEASE_MS, told))
 
-    def ask(self, units: int, *, cores: int | None = None, reserve: bool = False, again: bool = False) -> unit_ops.Claimed:
+    def ask(
+        self, units: int, *, cores: int | None = None, reserve: bool = False, again: bool = False
+    ) -> unit_ops.Claimed:
         """Claim; ``again`` says the last claim once more."""
         self.number += not again
         request = unit_ops.ClaimRequest(
@@ -166,7 +175,9 @@ class ScriptedPilot:
 
     def report_all(self, items: Sequence[tuple[int, int, str]], result: bytes = b"") -> unit_ops.Reported:
         """Report number, attempt and letter of units."""
-        told = [unit_ops.UnitReport(unit_id(number), attempt, letter, result) for number, attempt, letter in items]
+        told = [
+            unit_ops.UnitReport(unit_id(number), attempt, letter, result) for number, attempt, letter in items
+        ]
         return self.session.run(unit_ops.report(self.session.keys, self.name, self.epoch, told))
 
     def beat(self) -> pilot_ops.Beaten:

@@ -93,7 +93,10 @@ def check_places(keys: Mapping[str, Any], records: Mapping[str, UnitRecord]) -> 
     }
     listed = {queue for name, queues in keys.items() if name.startswith("ready:") for queue, _ in queues}
     held = {
-        (name.partition(":")[2], unit) for name, units in keys.items() if name.startswith("held:") for unit in units
+        (name.partition(":")[2], unit)
+        for name, units in keys.items()
+        if name.startswith("held:")
+        for unit in units
     }
     for name, record in records.items():
         if record.letter == "N":
@@ -111,7 +114,9 @@ def check_dependencies(keys: Mapping[str, Any], records: Mapping[str, UnitRecord
     assert "abandoned" not in keys
     still_open: Counter[str] = Counter()
     for predecessor, successors in keys.get("successors", {}).items():
-        assert records[predecessor].letter not in FINAL, f"{predecessor} has ended, its successors do not know"
+        assert records[predecessor].letter not in FINAL, (
+            f"{predecessor} has ended, its successors do not know"
+        )
         still_open.update(entry[1:] for entry in successors.split())
     waiting = {name for name, record in records.items() if record.letter == "W"}
     counted = {name: int(number) for name, number in keys.get("open_predecessors", {}).items()}
@@ -131,7 +136,9 @@ def check_events(session: ScriptedSession, records: Mapping[str, UnitRecord]) ->
     for event in session.link.query(reads.events(session.keys, "0-0", 1)):
         for letter in "SRNDFC":
             seen.update(dict.fromkeys(event.units.get(letter, ()), letter))
-    assert seen == {name: "N" if record.letter in "WNA" else record.letter for name, record in records.items()}
+    assert seen == {
+        name: "N" if record.letter in "WNA" else record.letter for name, record in records.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -154,7 +161,9 @@ class KnownPilot:
 
     def fits(self, queue: Queue) -> bool:
         """Tell whether it may run the units of a queue, wherever they want to be."""
-        return queue.owner in self.owners and all(asked <= there for asked, there in zip(queue.size, self.size))
+        return queue.owner in self.owners and all(
+            asked <= there for asked, there in zip(queue.size, self.size)
+        )
 
     def is_near(self, queue: Queue) -> bool:
         """Tell whether it is where they want to be."""

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pilot_protocol
 import pytest
 import redis
+
+import pilot_protocol
 from pilot_protocol import pilot_ops, reads
 from pilot_protocol.keys import Keys
 from scripted_session import (

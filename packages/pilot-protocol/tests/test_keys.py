@@ -6,7 +6,8 @@ import re
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pilot_protocol.keys import PER_OWNER, PER_PILOT, SINGLE, Keys, label_of, queue_name, shape_of
 from pilot_protocol.scripts import NAMES, knows_flags, script
@@ -40,9 +41,7 @@ def test_scripts_write_no_other_keys(name: str) -> None:
     assert set(named) <= known
 
 
-@given(
-    st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"]))
-)
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))
 def test_a_label_is_one_part_of_a_name_whatever_it_holds(datacenter: str, machine: str) -> None:
     queue = Queue.named(queue_name("cds-abc", label_of(datacenter, machine), shape_of(4, 2, 1, 512), -3))
     assert tuple(map(unquote, queue.label)) == (datacenter, machine)
@@ -73,7 +72,14 @@ def test_a_script_is_named_by_its_text(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("version", "expected"),
-    [("6.2.14", False), ("7.0.0", True), ("7.2.4", True), ("10.1.0", True), ("6.9", False), ("255.255.255", True)],
+    [
+        ("6.2.14", False),
+        ("7.0.0", True),
+        ("7.2.4", True),
+        ("10.1.0", True),
+        ("6.9", False),
+        ("255.255.255", True),
+    ],
 )
 def test_script_flags_are_known_since_redis_7(version: str, expected: bool) -> None:
     assert knows_flags(version) == expected

@@ -5,15 +5,19 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
+
 from protocol_machine import ProtocolMachine
 from scripted_session import ServerLink
 
 CHECKED = settings(
-    max_examples=int(__import__("os").environ.get("EX","60")),
+    max_examples=int(__import__("os").environ.get("EX", "60")),
     stateful_step_count=50,
     deadline=None,
     database=None,
-    print_blob=True, phases=__import__("hypothesis").settings.default.phases[:4+2*(1-int(__import__("os").environ.get("NOSHRINK","0")))],
+    print_blob=True,
+    phases=__import__("hypothesis").settings.default.phases[
+        : 4 + 2 * (1 - int(__import__("os").environ.get("NOSHRINK", "0")))
+    ],
     suppress_health_check=list(HealthCheck),
 )
 

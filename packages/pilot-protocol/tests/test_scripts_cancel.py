@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+
 from scripted_session import ScriptedPilot, ScriptedSession, queue
 
 
@@ -26,7 +29,7 @@ def test_after_a_claim(session: ScriptedSession, said: str, digit: str, state: s
     assert session.letters(0) == state
 
 
-def claimed(session: ScriptedSession, **wishes: int) -> ScriptedPilot:
+def claimed(session: ScriptedSession, **wishes: Any) -> ScriptedPilot:
     """Return a pilot that has unit 0."""
     session.submit(0, **wishes)
     pilot = session.pilot()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from pilot_protocol.keys import queue_name, shape_of
 from pilot_protocol.operation import BarrierError, FencedError, PilotEndedError
 from pilot_protocol.unit_ops import LeasedUnit

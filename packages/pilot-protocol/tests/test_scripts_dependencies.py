@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+
 from pilot_protocol import reads, unit_ops
 from scripted_session import GROUP, OWNER, ScriptedPilot, ScriptedSession, queue, unit_id
 
@@ -41,7 +43,7 @@ def test_fan_out(session: ScriptedSession) -> None:
     assert pilot.claim(500) == list(range(1, 101))
 
 
-def diamond(session: ScriptedSession, **wishes: bool) -> ScriptedPilot:
+def diamond(session: ScriptedSession, **wishes: Any) -> ScriptedPilot:
     """Submit 0 → 1, 2 → 3 and start what can be."""
     session.submit(0)
     session.submit(1, 2, after=(0,))

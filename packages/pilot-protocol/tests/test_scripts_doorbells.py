@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from pilot_protocol import pilot_ops
 from scripted_session import SERVICE, ScriptedPilot, ScriptedSession, ServerLink, queue
 from session_invariants import check_session

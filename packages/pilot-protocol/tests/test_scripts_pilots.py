@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from pilot_protocol import pilot_ops, reads
 from pilot_protocol.operation import FencedError, PilotEndedError
 from scripted_session import LEASE_MS, OWNER, SERVICE, ScriptedPilot, ScriptedSession, queue

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from pilot_protocol import pilot_ops
 from pilot_protocol.operation import BarrierError, FencedError, NoSessionError
-from scripted_session import LEASE_MS, SERVICE, OWNER, ScriptedPilot, ScriptedSession, queue
+from scripted_session import LEASE_MS, OWNER, SERVICE, ScriptedPilot, ScriptedSession, queue
 
 
 @pytest.fixture

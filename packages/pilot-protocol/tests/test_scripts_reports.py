@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+
 from pilot_protocol import reads
 from scripted_session import ScriptedPilot, ScriptedSession, unit_id
 
 
-def running(session: ScriptedSession, **wishes: int) -> ScriptedPilot:
+def running(session: ScriptedSession, **wishes: Any) -> ScriptedPilot:
     """Return a pilot that runs unit 0."""
     session.submit(0, **wishes)
     pilot = session.pilot()
@@ -68,7 +71,8 @@ def test_results_are_kept_of_ended_units(session: ScriptedSession, said: str, to
 def test_it_is_tried_again_as_often_as_allowed(
     session: ScriptedSession, letter: str, wish: str, allowed: int
 ) -> None:
-    session.submit(0, **{"retries": 0, "max_restarts": 0, wish: allowed})
+    wishes: dict[str, Any] = {"retries": 0, "max_restarts": 0, wish: allowed}
+    session.submit(0, **wishes)
     pilot = session.pilot()
     for attempt in range(1, allowed + 2):
         assert session.letters(0) == "N"

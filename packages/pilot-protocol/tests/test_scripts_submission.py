@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pilot_protocol import pilot_ops, reads, unit_ops
 from pilot_protocol.keys import Keys
 from pilot_protocol.operation import NoSessionError, PilotEndedError

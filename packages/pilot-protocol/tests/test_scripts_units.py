@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pilot_protocol import reads, unit_ops
 from pilot_protocol.operation import BATCH, PilotEndedError
 from scripted_session import GROUP, OWNER, ScriptedSession, queue, unit_id
@@ -68,7 +69,9 @@ def test_an_ended_pilot_takes_no_units_of_its_own(session: ScriptedSession) -> N
     pilot.end()
     with pytest.raises(PilotEndedError, match="is Done"):
         session.submit(1, into=mine)
-    assert session.submit(0, into=mine).added == 0  # the same answer as the first time: the reply may have been lost
+    assert (
+        session.submit(0, into=mine).added == 0
+    )  # the same answer as the first time: the reply may have been lost
 
 
 # --- claims
@@ -146,7 +149,10 @@ def test_who_asks_for_nothing_gets_nothing(session: ScriptedSession) -> None:
 
 
 def test_a_wish_for_a_place_yields_when_nobody_there_could_run_the_unit(session: ScriptedSession) -> None:
-    here, there = session.pilot("p-here", cores=2, label=",here"), session.pilot("p-there", cores=1, label=",there")
+    here, there = (
+        session.pilot("p-here", cores=2, label=",here"),
+        session.pilot("p-there", cores=1, label=",there"),
+    )
     session.submit(0, into=queue(2, label="there"))
     session.submit(1, into=queue(1, label="there"))
     assert here.claim(2) == [0]
@@ -206,7 +212,9 @@ def test_a_failure_is_retried_as_often_as_asked_however_often_it_is_told(session
     assert session.letters(0) == "F"
 
 
-def test_a_unit_that_was_lost_while_running_is_restarted_as_often_as_allowed(session: ScriptedSession) -> None:
+def test_a_unit_that_was_lost_while_running_is_restarted_as_often_as_allowed(
+    session: ScriptedSession,
+) -> None:
     session.submit(0, max_restarts=1)
     pilot = session.pilot()
     for attempt in (1, 2):

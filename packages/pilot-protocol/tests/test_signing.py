@@ -6,7 +6,8 @@ import hashlib
 import hmac
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pilot_protocol.errors import ForgedRecordError, ProtocolError
 from pilot_protocol.signing import CANCEL, KEY_BYTES, RESULT, SIGNATURE_BYTES, UNIT, Seal

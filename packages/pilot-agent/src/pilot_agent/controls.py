@@ -13,6 +13,9 @@ from . import events
 
 logger = logging.getLogger(__name__)
 
+_MOST_BYTES = 1024
+"""Of a sealed order. It has to be read to know for whom it is sealed, so nobody may make that costly."""
+
 
 class Controls:
     """Control messages of one pilot.
@@ -49,6 +52,11 @@ class Controls:
             return None
 
     def _open(self, record: bytes) -> ControlOrder:
+        if len(record) > _MOST_BYTES:
+            raise ProtocolError(f"an order of {len(record)} bytes; none has more than {_MOST_BYTES}")
+        return self._open_small(record)
+
+    def _open_small(self, record: bytes) -> ControlOrder:
         """The order names what it is sealed for; it is believed once the seal has been checked for just that."""
         order = ControlOrder.from_bytes(record[SIGNATURE_BYTES:])
         kind, name = (CANCEL, order.unit) if order.verb == "cancel" else (CONTROL, self._pilot)

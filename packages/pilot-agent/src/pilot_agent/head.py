@@ -24,7 +24,7 @@ from .coordinator import Coordinator
 from .core import AgentCore
 from .core.endings import judge
 from .executors import Executors
-from .journal import Recovery
+from .journal import DURABILITY_WINDOW_S, Recovery
 from .journal_keeper import JournalKeeper
 from .lrms.local import LocalNode
 from .unit_record import CHAINED, PLACED, Cause
@@ -53,7 +53,7 @@ class Head:
         self._config, self._core, self._record = config, core, record
         self._cpus = node.cpus
         journal = str(config.sandbox / "journal")
-        self._journal = JournalKeeper(journal, self._handed)
+        self._journal = JournalKeeper(journal, self._handed, max(DURABILITY_WINDOW_S, config.lease_s))
         self._executors = Executors(str(config.sandbox), journal, config.lifeline_fd, self.dispatch)
         self._coordinator: Coordinator | None = None
         self._timer: asyncio.TimerHandle | None = None

@@ -32,13 +32,20 @@ class JournalKeeper:
     Args:
         directory: Where all processes of the agent keep their segments.
         running: Returns the units that were handed to executors and have not ended.
+        window_s: So long confirmed ends are kept; never shorter than the default, nor than the lease.
 
     Raises:
         SubmissionError: The directory cannot be written.
     """
 
-    def __init__(self, directory: str, running: Callable[[], Iterable[UnitAttempt]]) -> None:
+    def __init__(
+        self,
+        directory: str,
+        running: Callable[[], Iterable[UnitAttempt]],
+        window_s: float = DURABILITY_WINDOW_S,
+    ) -> None:
         self._directory = directory
+        self._window_s = window_s
         self._running = running
         try:
             self._writer = JournalWriter(directory, "head")
@@ -99,7 +106,7 @@ class JournalKeeper:
             return
         self._looked_s = now_s
         self._marks.append((now_s, confirmed_s))
-        while self._marks[0][0] <= now_s - DURABILITY_WINDOW_S:
+        while self._marks[0][0] <= now_s - self._window_s:
             self._settled_s = self._marks.popleft()[1]
         self._note_closed(now_s)
         for name, closed_s in list(self._closed_s.items()):

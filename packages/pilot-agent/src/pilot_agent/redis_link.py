@@ -103,13 +103,15 @@ class RedisLink:
         self._flags = knows_flags(facts["redis_version"])
 
     def _make(self, timeout_s: float | None) -> Connection:
+        # A local socket has nothing to keep alive, and redis-py no such option for it.
+        keepalive = {} if self._url.startswith("unix:") else {"socket_keepalive": True}
         connection: Connection = ConnectionPool.from_url(
             self._url,
             protocol=2,
             socket_timeout=timeout_s,
             socket_connect_timeout=self._timeout_s,
-            socket_keepalive=True,
             retry=Retry(NoBackoff(), 0),
+            **keepalive,
         ).make_connection()
         return connection
 

@@ -51,6 +51,7 @@ class Store:
         self._seal = seal
         self._tracker = tracker
         self._opening = pilot_ops.open_session(keys, PROTOCOL, int(lease_s * 1000))
+        self._reopening = pilot_ops.open_session(keys, PROTOCOL, int(lease_s * 1000), rebuilt=True)
         self._pilots: dict[str, Operation[int]] = {}
         self._attachments: dict[tuple[str, str], Operation[tuple[str, ...]]] = {}
         self._outbox = Outbox(max(KEEP_S, lease_s))
@@ -126,7 +127,7 @@ class Store:
             CoordinationError: It cannot be said.
         """
         said: list[Operation[Any]] = [
-            self._opening,
+            self._reopening,
             *self._live_pilots(),
             *list(self._attachments.values()),
             *self._outbox.operations(),

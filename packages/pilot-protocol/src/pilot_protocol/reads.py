@@ -89,7 +89,9 @@ def pilot(keys: Keys, name: str) -> Query[dict[str, bytes]]:
 
 def lease_end(keys: Keys, name: str) -> Query[float | None]:
     """Read when a pilot's lease ends, in milliseconds of the server's clock; None when it has none."""
-    return Query(("ZSCORE", keys.named("leases"), name), lambda reply: None if reply is None else float(reply))
+    return Query(
+        ("ZSCORE", keys.named("leases"), name), lambda reply: None if reply is None else float(reply)
+    )
 
 
 def protocol(keys: Keys) -> Query[str | None]:

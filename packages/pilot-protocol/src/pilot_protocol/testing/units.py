@@ -87,6 +87,7 @@ class UnitBook:
             mode: ``c`` if it is to be canceled when a predecessor does not end well.
             predecessors: Their ids.
         """
+        still_open = []
         for predecessor in predecessors:
             before = self.units.get(predecessor)
             if before is None:
@@ -94,17 +95,20 @@ class UnitBook:
             if mode == "c" and before.letter in "FC":
                 unit.letter = "C"
                 break
-        still_open = (
-            [one for one in predecessors if not self.units[one].is_final] if unit.letter == "N" else []
-        )
+            if not before.is_final:
+                still_open.append(predecessor)
         self.units[name] = unit
-        if still_open:
-            unit.letter, unit.open_predecessors = "W", len(still_open)
-            for predecessor in still_open:
-                self._successors.setdefault(predecessor, []).append((mode, name))
-        elif unit.letter == "N":
-            self._enqueue(name)
+        if unit.letter == "N":
+            self._join(name, mode, still_open)
         return True
+
+    def _join(self, name: str, mode: str, predecessors: Sequence[str]) -> None:
+        for predecessor in predecessors:
+            self._successors.setdefault(predecessor, []).append((mode, name))
+        if predecessors:
+            self.units[name].letter, self.units[name].open_predecessors = "W", len(predecessors)
+        else:
+            self._enqueue(name)
 
     def held(self, pilot: str) -> list[str]:
         """Return the units that a pilot has, in order of their numbers."""
@@ -124,13 +128,17 @@ class UnitBook:
             abandoned: Owners from whose queues nobody takes any more, and how what waits there ends.
         """
         self.returned.clear()
+        self._release_successors()
         self._drain(abandoned)
+        while self._ended:
+            self._release_successors()
+            self._drain(abandoned)
+
+    def _release_successors(self) -> None:
         while self._ended:
             name = self._ended.pop(0)
             for mode, successor in self._successors.pop(name, []):
                 self._release(successor, cancel=mode == "c" and self.units[name].letter != "D")
-            if not self._ended:
-                self._drain(abandoned)
 
     def _release(self, name: str, *, cancel: bool) -> None:
         unit = self.units[name]
