@@ -14,14 +14,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from exec_log import ExecLog
 from marked_processes import marked, wait_for_end
+from pilot_protocol.signing import KEY_BYTES
 from pilot_protocol.version import PROTOCOL
 from protocol_client import PATIENCE_S, SERVICE, SESSION, ProtocolClient
 from redis_process import RedisProcess
@@ -124,45 +124,28 @@ class AgentProcess:
 
 
 class FaultBench:
-    """A server, a session, a client, agents, and what is counted at the end. To be used as a context manager.
+    """A server, a session, a client, agents, and what is counted at the end; made by `fault_bench`.
 
     Args:
         folder: An empty folder.
-        lease_s: Of the session and its agents.
-        appends: Whether the server has everything on disk before it answers.
-        password: Of the server.
-        protocol: The version that the session is given.
+        server: A server that runs.
+        client: A client of the session.
+        key: The session's.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        lease_s: float = 2.0,
-        appends: bool = False,
-        password: str = "",
-        protocol: str = PROTOCOL,
-    ) -> None:
+    def __init__(self, folder: Path, server: RedisProcess, client: ProtocolClient, key: bytes) -> None:
         self.folder = folder
-        self.lease_s = lease_s
-        self.server = RedisProcess(folder / "redis", password=password, appends=appends)
+        self.server = server
+        self.client = client
         self.log = ExecLog(folder / "exec.log")
-        self.key = secrets.token_bytes(32)
         self.agents: list[AgentProcess] = []
-        self._protocol = protocol
+        self._key = key
 
-    def __enter__(self) -> FaultBench:
-        self.server.start()
-        self.client = ProtocolClient(self.server.url, self.key, self.lease_s, self._protocol)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End everything; what agents have said is shown where the test has failed."""
         for agent in self.agents:
             agent.sweep_up()
-            if error is not None:
-                sys.stderr.write(f"--- agent of {agent.pilot} said:\n{agent.said}\n")
+            sys.stderr.write(f"--- the agent of {agent.pilot} said:\n{agent.said}\n")
         self.client.close()
         self.server.stop()
 
@@ -178,11 +161,11 @@ class FaultBench:
         content = {
             "coordination_url": url or self.server.url,
             "session": SESSION,
-            "key": self.key.hex(),
+            "key": self._key.hex(),
             "pilot": pilot,
             "service": SERVICE,
             "cores": 2,
-            "lease_s": self.lease_s,
+            "lease_s": self.client.lease_s,
             "sandbox": str(self.folder / pilot),
             "options": {"grace_s": 0.5, **(options or {})},
             **settings,
@@ -233,3 +216,31 @@ class FaultBench:
             for name, value in figures.items()
         )
         print(f"FAULT {fault}: started again {self.log.started_again()}, {facts}")
+
+
+@contextmanager
+def fault_bench(
+    folder: Path,
+    *,
+    lease_s: float = 2.0,
+    appends: bool = False,
+    password: str = "",
+    protocol: str = PROTOCOL,
+) -> Iterator[FaultBench]:
+    """Give a bench with a server and an open session; nothing is left of it afterwards.
+
+    Args:
+        folder: An empty folder.
+        lease_s: Of the session and its agents.
+        appends: Whether the server has everything on disk before it answers.
+        password: Of the server.
+        protocol: The version that the session is given.
+    """
+    server = RedisProcess(folder / "redis", password=password, appends=appends)
+    server.start()
+    key = secrets.token_bytes(KEY_BYTES)
+    bench = FaultBench(folder, server, ProtocolClient(server.url, key, lease_s, protocol), key)
+    try:
+        yield bench
+    finally:
+        bench.close()

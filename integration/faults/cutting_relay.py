@@ -48,22 +48,24 @@ class CuttingRelay:
         self._listener.close()
 
     def _accept(self) -> None:
-        while True:
-            try:
+        # Ends when the listener is closed.
+        with suppress(OSError):
+            while True:
                 near, _ = self._listener.accept()
-                if not self._is_open:
-                    near.close()
-                    continue
-                far = socket.create_connection(("127.0.0.1", self._target))
-            except ConnectionRefusedError:
-                near.close()
-                continue
-            except OSError:
-                return
-            pair = (near, far)
-            self._pairs.add(pair)
-            for source, sink in (pair, pair[::-1]):
-                threading.Thread(target=self._pump, args=(pair, source, sink), daemon=True).start()
+                self._connect(near)
+
+    def _connect(self, near: socket.socket) -> None:
+        try:
+            if not self._is_open:
+                raise ConnectionRefusedError
+            far = socket.create_connection(("127.0.0.1", self._target))
+        except ConnectionRefusedError:
+            near.close()
+            return
+        pair = (near, far)
+        self._pairs.add(pair)
+        for source, sink in (pair, pair[::-1]):
+            threading.Thread(target=self._pump, args=(pair, source, sink), daemon=True).start()
 
     def _pump(
         self, pair: tuple[socket.socket, socket.socket], source: socket.socket, sink: socket.socket

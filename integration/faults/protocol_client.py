@@ -85,6 +85,7 @@ class ProtocolClient:
 
     def __init__(self, url: str, key: bytes, lease_s: float, protocol: str = PROTOCOL) -> None:
         self.url = url
+        self.lease_s = lease_s
         self.keys = Keys(SESSION)
         self.seal = Seal(SESSION, key)
         self.seen = Seen()
@@ -111,7 +112,7 @@ class ProtocolClient:
             # A pool would replace a broken connection in silence, and the change of the run id would not be noticed.
             single_connection_client=True,
         )
-        facts: dict[str, Any] = self.redis.info("server")  # type: ignore[assignment]
+        facts: dict[str, Any] = self.redis.info("server")
         self._flags = knows_flags(str(facts["redis_version"]))
         known, self._boot = self._boot, str(facts["run_id"])
         if known not in ("", self._boot):
@@ -149,7 +150,7 @@ class ProtocolClient:
         source = script(operation.script, flags=self._flags).source
         try:
             return operation.parse(
-                self.redis.eval(source, 1, operation.prefix, self._boot, *operation.arguments)  # type: ignore[arg-type]
+                self.redis.eval(source, 1, operation.prefix, self._boot, *operation.arguments)
             )
         except redis.ResponseError as error:
             raise refusal(str(error)) or error from None
@@ -162,12 +163,11 @@ class ProtocolClient:
 
     def prepare_pilot(self, pilot: str) -> None:
         """Announce a pilot that serves this client's units."""
-        for operation in (
-            pilot_ops.create_pilot(self.keys, pilot, SERVICE, b""),
-            pilot_ops.attach(self.keys, SERVICE, OWNER),
-        ):
-            self.run(operation)
-            self._said.append(operation)
+        announced = pilot_ops.create_pilot(self.keys, pilot, SERVICE, b"")
+        attached = pilot_ops.attach(self.keys, SERVICE, OWNER)
+        self._said += [announced, attached]
+        self.run(announced)
+        self.run(attached)
 
     def submit(self, payloads: Sequence[Mapping[str, Any]], request: Request | None = None) -> list[str]:
         """Submit units and return their ids."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_harness import AgentProcess, FaultBench
+from agent_harness import AgentProcess, FaultBench, fault_bench
 from pilot_protocol import reads
 from redis_process import unused_port
 
@@ -20,7 +20,7 @@ FOREVER = "while :; do sleep 600; done"
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[FaultBench]:
-    with FaultBench(tmp_path) as bench:
+    with fault_bench(tmp_path) as bench:
         yield bench
 
 
@@ -84,7 +84,7 @@ def test_a_second_agent_of_a_pilot_takes_over_and_the_first_one_goes(bench: Faul
 
 @pytest.mark.parametrize("password", ["wrong", ""])
 def test_a_wrong_password_is_refused_in_words_that_help(tmp_path: Path, password: str) -> None:
-    with FaultBench(tmp_path, password="right") as bench:
+    with fault_bench(tmp_path, password="right") as bench:
         user = f":{password}@" if password else ""
         agent = bench.launch(url=f"redis://{user}127.0.0.1:{bench.server.port}")
         assert agent.wait() == REFUSED
@@ -104,7 +104,7 @@ def test_a_redis_that_is_not_there_is_looked_for_and_then_named(bench: FaultBenc
 
 
 def test_a_session_of_another_protocol_is_refused_with_both_versions(tmp_path: Path) -> None:
-    with FaultBench(tmp_path, protocol="2.0") as bench:
+    with fault_bench(tmp_path, protocol="2.0") as bench:
         bench.client.prepare_pilot("p-aaaaaaaa")
         agent = bench.launch()
         assert agent.wait() == REFUSED

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_harness import FaultBench
+from agent_harness import FaultBench, fault_bench
 from marked_processes import wait_for_end
 from protocol_client import Request
 
@@ -21,7 +21,7 @@ UNITS = 1000
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[FaultBench]:
-    with FaultBench(tmp_path) as bench:
+    with fault_bench(tmp_path) as bench:
         yield bench
 
 

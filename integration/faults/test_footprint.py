@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_harness import FaultBench
+from agent_harness import FaultBench, fault_bench
 from pilot_protocol.scripts import knows_flags, script
 
 pytestmark = pytest.mark.faults
@@ -19,7 +19,7 @@ GROWTH_KB = 10_000
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[FaultBench]:
-    with FaultBench(tmp_path, lease_s=3.0) as bench:
+    with fault_bench(tmp_path, lease_s=3.0) as bench:
         yield bench
 
 
@@ -48,12 +48,12 @@ def test_an_idle_agent_sends_heartbeats_and_nothing_else(bench: FaultBench) -> N
     bench.start_agent()
     units = bench.client.submit([bench.log.payload()] * 100)
     bench.check_all_done(units)
-    version = bench.client.redis.info("server")["redis_version"]  # type: ignore[index]
+    version = bench.client.redis.info("server")["redis_version"]
     beat = script("beat_pilot", flags=knows_flags(str(version))).digest
-    said = []
+    said: list[str] = []
     with bench.client.redis.monitor() as monitor:
         while sum(beat in command for command in said) < 4:
-            heard = monitor.next_command()  # type: ignore[no-untyped-call]
+            heard = monitor.next_command()
             if heard["client_type"] != "lua":
                 said.append(heard["command"])
     # Ends that came last may have been followed by a claim; from the first heartbeat on there is nothing else.

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agent_harness import FaultBench
+from agent_harness import FaultBench, fault_bench
 from pilot_protocol import pilot_ops, unit_ops
 from pilot_protocol.keys import label_of, queue_name, shape_of
 from pilot_protocol.messages import ControlOrder
-from pilot_protocol.signing import CANCEL, CONTROL, SIGNATURE_BYTES, UNIT, Seal
+from pilot_protocol.signing import CANCEL, CONTROL, SIGNATURE_BYTES, TEMPLATE, UNIT, Seal
 from protocol_client import OWNER, Request
 
 pytestmark = pytest.mark.faults
@@ -24,7 +24,7 @@ GARBAGE = (b"", b"garbage", b"\xff\xfe\x00", b"0:", b"0:cu-nobody-1", b"|" * 6, 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[FaultBench]:
-    with FaultBench(tmp_path) as bench:
+    with fault_bench(tmp_path) as bench:
         yield bench
 
 
@@ -40,7 +40,7 @@ def test_descriptions_that_were_forged_moved_or_spoilt_do_not_start(bench: Fault
     misused = client.seal.close(CONTROL, bad[2], evil)
     spoilt = (forged, moved, misused, b"", b"x" * SIGNATURE_BYTES, b"y" * 1000)
     for name, record in zip(bad, spoilt, strict=True):
-        client.redis.hset(descriptions, name, record)  # type: ignore[arg-type]
+        client.redis.hset(descriptions, name, record)
     agent = bench.start_agent()
     client.wait_for_ends([*good, *bad])
     assert client.letters(good) == ["D"] * len(good)
@@ -54,11 +54,11 @@ def test_descriptions_that_were_forged_moved_or_spoilt_do_not_start(bench: Fault
 def test_a_forged_template_starts_nothing(bench: FaultBench) -> None:
     client = bench.client
     units = client.submit([bench.log.payload()] * 3)
-    for digest in client.redis.hkeys(client.keys.named("templates")):  # type: ignore[union-attr]
-        forged = Seal(client.keys.session, OTHER_KEY).close(
-            b"template", digest.decode(), b'{"executable":"x"}'
-        )
-        client.redis.hset(client.keys.named("templates"), digest, forged)  # type: ignore[arg-type]
+    templates = client.keys.named("templates")
+    (digest,) = client.redis.hkeys(templates)
+    name = digest.decode() if isinstance(digest, bytes) else digest
+    forged = Seal(client.keys.session, OTHER_KEY).close(TEMPLATE, name, b'{"executable": "/bin/true"}')
+    client.redis.hset(templates, digest, forged)
     agent = bench.start_agent()
     client.wait_for_ends(units)
     assert {client.reason(name) for name in units} == {"rejected"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from agent_harness import FaultBench
+from agent_harness import FaultBench, fault_bench
 from cutting_relay import CuttingRelay
 from marked_processes import wait_for_end
 
@@ -21,12 +21,12 @@ UNITS = 1000
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[FaultBench]:
-    with FaultBench(tmp_path) as bench:
+    with fault_bench(tmp_path) as bench:
         yield bench
 
 
 def test_a_killed_server_that_kept_everything_loses_nothing(tmp_path: Path) -> None:
-    with FaultBench(tmp_path, appends=True) as bench:
+    with fault_bench(tmp_path, appends=True) as bench:
         bench.start_agent()
         units = bench.client.submit([bench.log.payload()] * UNITS)
         bench.wait_for_ended(UNITS // 4)
@@ -85,7 +85,7 @@ def test_units_end_before_the_lease_of_an_agent_without_redis_and_run_again_afte
         bench.client.wait(lambda seen: seen.in_state("R") == set(units))
         sleeping = [pid for pid, command in agent.everything().items() if command.startswith("sleep")]
         relay.turn_away()
-        assert all(wait_for_end(pid, bench.lease_s) for pid in sleeping)
+        assert all(wait_for_end(pid, bench.client.lease_s) for pid in sleeping)
         recovery_s = bench.recovery_s(relay.let_pass)
         bench.check_all_done(units)
         assert bench.log.started_again() == 2
@@ -99,7 +99,7 @@ def test_units_may_go_on_without_redis(bench: FaultBench) -> None:
         units = bench.client.submit([bench.log.payload(f"until [ -e {gate} ]; do sleep 0.05; done")] * 2)
         bench.client.wait(lambda seen: seen.in_state("R") == set(units))
         relay.turn_away()
-        time.sleep(1.5 * bench.lease_s)  # the fault itself: nothing happens in this time
+        time.sleep(1.5 * bench.client.lease_s)  # the fault itself: nothing happens in this time
         gate.touch()
         bench.recovery_s(relay.let_pass)
         bench.check_all_done(units)
@@ -118,7 +118,7 @@ def test_a_full_server_refuses_new_units_and_takes_results(bench: FaultBench) ->
     gate.touch()
     bench.client.wait_for_ends(first)
     assert bench.client.letters(first) == ["D", "D"]
-    time.sleep(1.5 * bench.lease_s)  # the fault itself: heartbeats must pass for longer than a lease
+    time.sleep(1.5 * bench.client.lease_s)  # the fault itself: heartbeats must pass for longer than a lease
     bench.client.redis.config_set("maxmemory", 0)
     bench.check_all_done([*first, *waiting])
     assert agent.process.poll() is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_harness import AgentProcess, FaultBench
+from agent_harness import AgentProcess, FaultBench, fault_bench
 from marked_processes import wait_for_end
 from protocol_client import Request
 
@@ -19,7 +19,7 @@ FOREVER = "while :; do sleep 600; done"
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[FaultBench]:
-    with FaultBench(tmp_path) as bench:
+    with fault_bench(tmp_path) as bench:
         yield bench
 
 
@@ -88,7 +88,7 @@ def small_disk(bench: FaultBench) -> Iterator[Path]:
     """A sandbox on a disk of its own with room for a hundred files."""
     folder = bench.folder / "p-aaaaaaaa"
     folder.mkdir(mode=0o700)
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m,nr_inodes=100,mode=0700", "tmpfs", folder]
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m,nr_inodes=100,mode=0700", "tmpfs", str(folder)]
     mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     if mounted.returncode:
         pytest.skip(f"no disk of its own can be mounted: {mounted.stderr.strip()}")

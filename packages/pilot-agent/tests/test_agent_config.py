@@ -151,7 +151,7 @@ def test_a_file_that_only_its_owner_may_use_is_read(tmp_path: Path, mode: int) -
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CoordinationError, match="nowhere.json cannot be read: No such file"):
+    with pytest.raises(CoordinationError, match=r"nowhere\.json cannot be read: No such file"):
         read_config(tmp_path / "nowhere.json")
 
 

@@ -22,15 +22,15 @@ KEYS = Keys("s-a")
 OPEN = pilot_ops.open_session(KEYS, PROTOCOL, 30_000)
 CREATE = pilot_ops.create_pilot(KEYS, "p-a", "pcs-a", b"")
 REGISTER = pilot_ops.register(KEYS, "p-a", "nonce", 30_000, {"cores": "2"})
-SERVERS: dict[str, Path | None] = {**find_servers()} or {"none": None}
+SERVERS = find_servers()
 
 
-@pytest.fixture(scope="module", params=SERVERS.values(), ids=SERVERS.keys())
+@pytest.fixture(scope="module", params=list(SERVERS) or ["none"])
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RedisProcess]:
     """One server of each kind, for tests that leave it as it was."""
-    with running_redis(tmp_path_factory.mktemp("redis"), program=request.param) as server:
+    with running_redis(tmp_path_factory.mktemp("redis"), program=SERVERS.get(request.param)) as server:
         yield server
 
 
@@ -69,8 +69,8 @@ def claim(epoch: str) -> unit_ops.ClaimRequest:
 
 
 async def registered(link: RedisLink) -> str:
-    for operation in (OPEN, CREATE):
-        await link.run(operation)
+    await link.run(OPEN)
+    await link.run(CREATE)
     return (await link.run(REGISTER)).epoch
 
 
@@ -140,7 +140,7 @@ def test_what_redis_does_not_understand_is_an_error_for_good(server: RedisProces
     async def act(link: RedisLink) -> None:
         with server.client() as client:
             client.set(KEYS.named("meta"), "no hash")
-        with pytest.raises(CoordinationError, match="Redis answers: .*WRONGTYPE") as caught:
+        with pytest.raises(CoordinationError, match=r"Redis answers: .*WRONGTYPE") as caught:
             await link.run(OPEN)
         assert not isinstance(caught.value, LinkLostError)
         assert not caught.value.transient

@@ -121,7 +121,7 @@ def test_segments_of_earlier_heads_go_too(journal: Journal) -> None:
 def test_a_journal_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "journal").touch()
     with pytest.raises(
-        SubmissionError, match="journal cannot be written: .*; give the pilot a working_directory"
+        SubmissionError, match=r"journal cannot be written: .*; give the pilot a working_directory"
     ):
         JournalKeeper(str(tmp_path / "journal"), list)
 

@@ -55,8 +55,16 @@ def diamond(session: ScriptedSession, **wishes: Any) -> ScriptedPilot:
 
 @pytest.mark.parametrize(
     ("run_after_failure", "ends", "states"),
-    [(False, "DD", "N"), (False, "FD", "C"), (False, "DF", "C"), (False, "FC", "C")]
-    + [(True, "DD", "N"), (True, "FD", "N"), (True, "DC", "N"), (True, "FF", "N")],
+    [
+        (False, "DD", "N"),
+        (False, "FD", "C"),
+        (False, "DF", "C"),
+        (False, "FC", "C"),
+        (True, "DD", "N"),
+        (True, "FD", "N"),
+        (True, "DC", "N"),
+        (True, "FF", "N"),
+    ],
 )
 def test_diamond(session: ScriptedSession, run_after_failure: bool, ends: str, states: str) -> None:
     pilot = diamond(session, run_after_failure=run_after_failure)

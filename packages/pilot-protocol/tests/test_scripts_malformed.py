@@ -11,6 +11,8 @@ import pytest
 
 from pilot_protocol import pilot_ops, reads
 from pilot_protocol.errors import CoordinationError
+from pilot_protocol.keys import Keys
+from pilot_protocol.operation import Query
 from scripted_session import LEASE_MS, SERVICE, ScriptedPilot, ScriptedSession, ServerLink, queue, unit_id
 from session_invariants import check_session
 
@@ -101,7 +103,7 @@ class Scene:
         """Run every script; the protocol's own refusals are fine."""
         session, pilot, keys = self.session, self.pilot, self.session.keys
         sayings: tuple[Callable[[], Any], ...] = (
-            lambda: pilot.beat(),
+            pilot.beat,
             lambda: pilot.ask(2, again=True),
             lambda: pilot.ask(2, reserve=True),
             lambda: session.run(pilot_ops.control(keys, pilot.name, b"order")),
@@ -114,10 +116,10 @@ class Scene:
             lambda: session.run(pilot_ops.create_pilot(keys, pilot.name, SERVICE, b"")),
             lambda: session.run(pilot_ops.open_session(keys, "1.0", LEASE_MS)),
             lambda: pilot.register("another start"),
-            lambda: pilot.beat(),
+            pilot.beat,
             lambda: session.pass_lease(pilot),
             lambda: session.client.hset(keys.named("meta"), "barrier", 1),
-            lambda: session.sweep(),
+            session.sweep,
             lambda: pilot.end(epoch=""),
         )
         for say in sayings:
@@ -129,11 +131,16 @@ class Scene:
     def read_everything(self) -> None:
         """Read what the client and the command line read."""
         keys, ids = self.session.keys, [unit_id(number) for number in range(6)]
-        of_units = (reads.units, reads.descriptions, reads.results, reads.reasons, reads.open_predecessors)
+        of_units: tuple[Callable[[Keys, list[str]], Query[list[Any]]], ...] = (
+            reads.units, reads.descriptions, reads.results, reads.reasons, reads.open_predecessors,
+        )  # fmt: skip
+        of_all: tuple[Callable[[Keys], Query[Any]], ...] = (
+            reads.counts, reads.groups, reads.pilots, reads.attachments, reads.protocol,
+        )  # fmt: skip
         for read in of_units:
-            assert len(self.session.link.query(read(keys, ids))) == len(ids)  # type: ignore[operator]
-        for query in (reads.counts, reads.groups, reads.pilots, reads.attachments, reads.protocol):
-            self.session.link.query(query(keys))  # type: ignore[operator]
+            assert len(self.session.link.query(read(keys, ids))) == len(ids)
+        for read_all in of_all:
+            self.session.link.query(read_all(keys))
         assert self.session.link.query(reads.pilot(keys, self.pilot.name))
         assert self.session.events()
 
@@ -152,6 +159,7 @@ def test_the_others_go_on(link: ServerLink, place: tuple[str, ...]) -> None:
         assert BYSTANDER in other.claim(9), value
         assert other.report((BYSTANDER, scene.session.record(BYSTANDER).attempt, "D")) == "1", value
         assert scene.session.run(pilot_ops.purge(scene.session.keys)) > 1, value
+        assert link.client.keys("*") == [], value
 
 
 @pytest.fixture

@@ -18,13 +18,13 @@ def roll_back(session: ScriptedSession) -> Callable[[], Callable[[], None]]:
 
     def remember() -> Callable[[], None]:
         names = client.keys("*")
-        contents = {name: client.dump(name) for name in names}  # type: ignore[union-attr]
+        contents = {name: client.dump(name) or b"" for name in names}
 
         def bring_back() -> None:
             wait_a_millisecond(session)
             client.flushall()
             for name, content in contents.items():
-                client.restore(name, LEASE_MS * 1000, content)  # type: ignore[arg-type]
+                client.restore(name, LEASE_MS * 1000, content)
             client.expire(session.keys.named("meta"), LEASE_MS)
             session.restart_server("another run")
 
@@ -35,8 +35,8 @@ def roll_back(session: ScriptedSession) -> Callable[[], Callable[[], None]]:
 
 def wait_a_millisecond(session: ScriptedSession) -> None:
     """No server comes back within the one in which it went: epochs are its milliseconds."""
-    first = session.client.time()[1] // 1000  # type: ignore[index]
-    while session.client.time()[1] // 1000 == first:  # type: ignore[index]
+    first = session.client.time()[1] // 1000
+    while session.client.time()[1] // 1000 == first:
         continue
 
 
@@ -246,6 +246,19 @@ def test_a_forgotten_pilot_that_was_ended_may_not_come_back(session: ScriptedSes
     assert pilot.state() == "Canceled"
     assert session.run(pilot_ops.purge(session.keys)) > 1
     assert session.client.keys("*") == []
+
+
+def test_a_pilot_may_hold_thousands(session: ScriptedSession) -> None:
+    for first in range(0, 3_000, 500):
+        session.submit(*range(first, first + 500))
+    pilot = session.pilot()
+    held = [(number, 1) for _ in range(3) for number in pilot.claim(1_000)]
+    session.restart_server("second")
+    assert pilot.sync(*held[:2_500]) == ()
+    assert pilot.claim(1_000) == list(range(2_500, 3_000))
+    assert pilot.report(*((number, 1, "D") for number, _ in held[:500])) == "1" * 500
+    pilot.end()
+    assert session.letters(0, 500, 2_999) == "DNN"
 
 
 def test_units_in_queues_survive(session: ScriptedSession) -> None:

@@ -94,6 +94,21 @@ def test_a_joined_session_keeps_what_its_first_opener_wrote(session: ScriptedSes
     assert session.link.query(reads.protocol(session.keys)) == "1.0"
 
 
+def test_once_a_day_every_key_lives_on(session: ScriptedSession) -> None:
+    pilot = session.pilot()
+    session.submit(0, into=queue(8))
+    session.submit(1)
+    session.submit(2, after=(0,))
+    pilot.claim(4)
+    for name in session.client.keys("*"):
+        session.client.expire(name, 100)
+    session.sweep()
+    assert session.client.ttl(session.keys.named("successors")) <= 100
+    session.client.hset(session.keys.named("meta"), "renewed", 1)
+    session.sweep()
+    assert all(session.client.ttl(name) > 100 for name in session.client.keys("*"))
+
+
 def test_purge_leaves_nothing(session: ScriptedSession) -> None:
     pilot, other = session.pilot(DIRECT), session.pilot("p-bbbbbbbb")
     other.claim(1)
