@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -84,7 +85,7 @@ def written(folder: Path, text: str) -> Path:
 
 def ends_told(url: str, session: str) -> Counter[str]:
     """Return how often the event stream tells of each unit that it is Done."""
-    events = redis.Redis.from_url(url).xrange(f"pilot:1:{{{session}}}:events")
+    events: Any = redis.Redis.from_url(url).xrange(f"pilot:1:{{{session}}}:events")
     return Counter(name.decode() for _, fields in events for name in fields.get(b"D", b"").split())
 
 
