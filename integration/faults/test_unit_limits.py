@@ -101,7 +101,8 @@ def small_disk(bench: FaultBench) -> Iterator[Path]:
 
 
 def test_a_full_disk_fails_units_and_not_the_agent(bench: FaultBench, small_disk: Path) -> None:
-    agent = bench.start_agent()
+    # With one executor, the unit that fills the disk can only run when all of the agent is there.
+    agent = bench.start_agent(options={"executors": 1})
     fill = "i=0; while : > f$i; do i=$((i+1)); done 2> /dev/null; head -c 4m /dev/zero > big; :"
     (filler,) = bench.client.submit([bench.log.payload(fill, working_directory="heap")])
     bench.client.wait_for_ends([filler])

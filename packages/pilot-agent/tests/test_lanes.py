@@ -75,6 +75,33 @@ def test_folder_whose_permissions_were_changed_is_as_new(lane: Lane, tmp_path: P
     assert os.stat(lane.work).st_mode & 0o777 == 0o700
 
 
+def test_folder_that_became_a_link_is_moved_and_what_it_names_left_alone(lane: Lane, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    os.rmdir(lane.work)
+    os.symlink(data, lane.work)
+    assert lane.keep_work(str(tmp_path / "own")) == str(tmp_path / "own")
+    assert os.readlink(tmp_path / "own") == str(data)
+    assert data.stat().st_mode & 0o777 == 0o755
+
+
+def test_lane_of_a_killed_executor_is_used_again_empty(lane: Lane, tmp_path: Path) -> None:
+    Path(lane.work, "file").touch()
+    os.write(lane.stdout.fd, b"output")
+    again = Lane(str(tmp_path / "lane"))
+    assert os.listdir(again.work) == []
+    assert again.stdout.take(str(tmp_path)) == Captured(b"", "")
+    assert os.listdir(again.work + ".1") == ["file"]
+
+
+def test_output_that_cannot_be_moved_can_still_be_closed(lane: Lane, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    os.write(lane.stdout.fd, b"x" * 5000)
+    with pytest.raises(OSError, match="Not a directory"):
+        lane.stdout.take(str(tmp_path / "file" / "own"))
+    lane.close()
+
+
 def test_pool_gives_each_unit_a_lane_of_its_own(tmp_path: Path) -> None:
     pool = LanePool(str(tmp_path), 3)
     first, second = pool.take(), pool.take()

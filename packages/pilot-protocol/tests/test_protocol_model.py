@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from protocol_machine import ProtocolMachine
 from scripted_session import ServerLink
 
 CHECKED = settings(
-    max_examples=int(__import__("os").environ.get("EX", "60")),
+    max_examples=int(os.environ.get("EX", "60")),
     stateful_step_count=50,
     deadline=None,
     database=None,
     print_blob=True,
-    phases=__import__("hypothesis").settings.default.phases[
-        : 4 + 2 * (1 - int(__import__("os").environ.get("NOSHRINK", "0")))
-    ],
+    phases=[Phase.generate] if os.environ.get("NOSHRINK") else list(Phase),
     suppress_health_check=list(HealthCheck),
 )
 

@@ -62,7 +62,10 @@ def _supervise(config: AgentConfig, started_s: float) -> int:
     from .supervisor import Supervisor  # noqa: PLC0415 - each process loads only what it is
 
     head = [sys.executable, "-m", "pilot_agent", "--config", str(config.path), "--head"]
-    return Supervisor([*head, "--started", str(started_s)], config.lifeline_fd).run()
+    try:
+        return Supervisor([*head, "--started", str(started_s)], config.lifeline_fd).run()
+    finally:
+        config.path.unlink(missing_ok=True)  # secrets that nobody needs any more
 
 
 def _run_head(config: AgentConfig, started_s: float) -> int:

@@ -114,13 +114,12 @@ class Coordinator:
             return self._sync
         if self._beat_due:
             return self._beat
-        if self._report is not None:
-            return self._send_report
-        if self._end is not None:
-            return self._send_end
+        # Cores wait for a claim, people for a report.
         if self._claim is not None and asyncio.get_running_loop().time() >= self._claim_not_before:
             return self._send_claim
-        return None
+        if self._report is not None:
+            return self._send_report
+        return self._send_end if self._end is not None else None
 
     async def _attempt(self, step: Step) -> None:
         try:

@@ -11,9 +11,16 @@ from functools import lru_cache
 from typing import Any
 
 from pilot_protocol.compute_descriptions import validate_compute_unit
+from pilot_protocol.errors import DescriptionError
 from pilot_protocol.keys import label_of, queue_name, shape_of
 from pilot_protocol.specs import DEFAULT_MAX_RESTARTS
 from pilot_protocol.unit_ops import NewUnit
+
+_NOT_DONE = {
+    "input_data": "data units before it starts",
+    "output_data": "data units to take its files",
+    "file_transfer": "files to be copied",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ def prepare(owner: str, description: Mapping[str, object]) -> PreparedUnit:
         DescriptionError: A key is unknown or missing, or a value is not allowed.
     """
     payload = validate_compute_unit(description)
+    _refuse_what_is_not_done(payload)
     predecessors: Sequence[str] = payload.pop("depends_on", ())
     processes, threads = payload.get("number_of_processes", 1), payload.get("threads_per_process", 1)
     wish = (
@@ -74,6 +82,18 @@ def prepare(owner: str, description: Mapping[str, object]) -> PreparedUnit:
     )
     queue = _queue(owner, wish, payload.get("priority", 0))
     return PreparedUnit(payload, queue, processes * threads, tuple(predecessors))
+
+
+def _refuse_what_is_not_done(payload: Mapping[str, Any]) -> None:
+    for key, what in _NOT_DONE.items():
+        if payload.get(key):
+            raise DescriptionError(f"{key} asks for {what}, which this version does not do", key=key)
+    if payload.get("spmd_variation") == "mpi":
+        raise DescriptionError(
+            "spmd_variation is mpi; this version runs single programs, which may start mpirun themselves",
+            key="spmd_variation",
+            value="mpi",
+        )
 
 
 @lru_cache(maxsize=256)

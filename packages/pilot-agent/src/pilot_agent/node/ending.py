@@ -14,7 +14,7 @@ from pilot_agent.spawn.reaper import Exit
 from pilot_agent.spawn.sandbox import read_tail
 
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
-"""Killed itself, or the shell around it tells that its program was."""
+"""Exits of a program that was killed, and of a shell whose program was."""
 
 
 class Ended(NamedTuple):
@@ -89,7 +89,7 @@ def _empty_lane(unit: Running, end: EndRecord, lanes: LanePool) -> None:
         err = lane.stderr.take(folder)
     except OSError as error:
         lane.close()
-        end["message"] = f"what the unit left cannot be kept: {error}"
+        end["message"] = "; ".join(filter(None, (end["message"], f"its output cannot be kept: {error}")))
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             end["reason"] = "disk_full"
         return

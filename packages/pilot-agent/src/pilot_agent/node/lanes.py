@@ -62,8 +62,9 @@ class Capture:
         os.makedirs(folder, _PRIVATE_FOLDER, exist_ok=True)
         path = _unused(os.path.join(folder, os.path.basename(self._path)))
         os.rename(self._path, path)
+        fresh = self._open()
         os.close(self.fd)
-        self.fd = self._open()
+        self.fd = fresh
         return path
 
     def close(self) -> None:
@@ -75,13 +76,15 @@ class Lane:
     """An empty working folder and two empty output files, for one unit at a time."""
 
     def __init__(self, folder: str) -> None:
-        """Make them below `folder`.
+        """Make them below `folder`; what a killed executor left there is moved aside.
 
         Raises:
             OSError: they cannot be made.
         """
         os.makedirs(folder, _PRIVATE_FOLDER, exist_ok=True)
         self.work = os.path.join(folder, "work")
+        if os.path.lexists(self.work):
+            os.rename(self.work, _unused(self.work))
         self.stdout = Capture(os.path.join(folder, "stdout"))
         self.stderr = Capture(os.path.join(folder, "stderr"))
         self._pristine = self._renew()
@@ -93,18 +96,21 @@ class Lane:
             OSError: it cannot be moved.
         """
         try:
-            status = os.stat(self.work)
+            status = os.lstat(self.work)
         except FileNotFoundError:
             self._pristine = self._renew()
             return ""
         if (status.st_mtime_ns, status.st_mode) == self._pristine:
             return ""
-        os.chmod(self.work, _PRIVATE_FOLDER)
-        kept = _unused(folder) if os.listdir(self.work) else ""
+        kept = "" if stat.S_ISDIR(status.st_mode) and self._is_empty() else _unused(folder)
         if kept:
             os.rename(self.work, kept)
         self._pristine = self._renew()
         return kept
+
+    def _is_empty(self) -> bool:
+        os.chmod(self.work, _PRIVATE_FOLDER)
+        return not os.listdir(self.work)
 
     def close(self) -> None:
         """Give the lane up. What it holds stays on disk."""
@@ -115,7 +121,7 @@ class Lane:
         os.makedirs(self.work, _PRIVATE_FOLDER, exist_ok=True)
         os.utime(self.work, ns=(_PRISTINE_NS, _PRISTINE_NS))
         status = os.stat(self.work)
-        return status.st_mtime_ns, stat.S_IFMT(status.st_mode) | stat.S_IMODE(status.st_mode)
+        return status.st_mtime_ns, status.st_mode
 
 
 class LanePool:

@@ -7,8 +7,6 @@ if has_ended(pilot) then return finish(0) end
 if epoch ~= '' and pilot_record(pilot).epoch ~= epoch then
   return refuse('FENCED pilot ' .. pilot .. ' has a newer epoch')
 end
--- The server may have forgotten the pilot: it must not come back.
-write('HSETNX', 'pilots', pilot, '')
 write('HSET', 'pilot:' .. pilot, 'message', ARGV[6])
 end_pilot(pilot, ARGV[4], ARGV[5])
 return finish(1)

@@ -54,6 +54,7 @@ end
 
 -- Ends a pilot: a newer epoch fences its agent, its units go elsewhere, and so do the bells that it did not answer.
 local function end_pilot(pilot, state, reason)
+  write('HSETNX', 'pilots', pilot, '') -- who was forgotten here must not come back, and must be found by who removes all
   set_pilot(pilot, state, reason)
   local epoch = later_than(pilot_record(pilot).epoch)
   write('HSET', 'pilot:' .. pilot, 'epoch', epoch)
