@@ -42,7 +42,7 @@ def test_term_ends_a_unit(head: Head) -> None:
 
 def test_unit_that_ignores_term_is_ended_by_kill(head: Head, signpost: Signpost) -> None:
     trap = f"trap 'echo ignored > {signpost.path}' TERM; echo ready > {signpost.path}"
-    start_shell(head, "cu-1", f"{trap}; while :; do sleep 1000; done")
+    start_shell(head, "cu-1", f"{trap}; while :; do sleep 0.1; done")
     assert signpost.line() == "ready"
     head.send("signal", [["cu-1", signal.SIGTERM]])
     assert signpost.line() == "ignored"
@@ -51,7 +51,7 @@ def test_unit_that_ignores_term_is_ended_by_kill(head: Head, signpost: Signpost)
 
 
 def test_signal_reaches_a_process_outside_of_the_group(head: Head, signpost: Signpost) -> None:
-    inner = f'trap "echo got it > {signpost.path}; exit" USR1; echo ready > {signpost.path}; while :; do sleep 1; done'
+    inner = f'trap "echo got it > {signpost.path}; exit" USR1; echo ready > {signpost.path}; while :; do sleep 0.1; done'
     start_shell(head, "cu-1", f"trap : USR1; setsid /bin/sh -c '{inner}'; echo rest")
     assert signpost.line() == "ready"
     head.send("signal", [["cu-1", signal.SIGUSR1]])

@@ -104,8 +104,8 @@ class ProtocolMachine(RuleBasedStateMachine):
     @rule(slot=SLOTS)
     def control(self, slot: int) -> None:
         name = self.agents[slot].name
-        self.sides.both(lambda _: pilot_ops.control(self.sides.keys, name, b"order"))
-        self.sides.said = None  # who says it again leaves two orders; they are carried out once
+        # Who says it again leaves two orders; they are carried out once.
+        self.sides.both(lambda _: pilot_ops.control(self.sides.keys, name, b"order"), is_repeatable=False)
 
     # --- agents
 
@@ -115,14 +115,15 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @rule(slot=SLOTS)
     def fill(self, slot: int) -> None:
-        """All come back if the server waits for them; one claims as much as its pilot can hold, and starts it."""
+        """One claims as much as its pilot can hold, and starts it. There is some, and nobody is waited for."""
         if self.sides.memory.absent:
             self.come_back()
+        if not any(unit.letter == "N" for unit in self.sides.memory.book.units.values()):
+            self.submit_ready(3, QUEUES[0], 1)
         agent = self.agent(slot)
         self.sides.claim(agent, agent.size["cores"], agent.size["cores"], reserve=True)
         self.sides.report(agent, [unit_ops.UnitReport(*item, "R") for item in agent.leased.items()])
 
-    @rule()
     def come_back(self) -> None:
         for slot in range(len(SIZES)):
             agent = self.agent(slot)
@@ -132,6 +133,8 @@ class ProtocolMachine(RuleBasedStateMachine):
     @rule(slot=SLOTS, letters=st.lists(LETTERS, min_size=1, max_size=4))
     def work(self, slot: int, letters: list[str]) -> None:
         """An agent has news of what it leased last."""
+        if not self.agents[slot].leased:
+            self.fill(slot)
         agent = self.agents[slot]
         leased = list(agent.leased.items())[-len(letters) :]
         self.sides.report(
@@ -170,11 +173,6 @@ class ProtocolMachine(RuleBasedStateMachine):
         self.sides.report(agent, told)
 
     # --- misfortunes
-
-    @precondition(lambda self: self.sides.said)
-    @rule()
-    def lose_reply(self) -> None:
-        self.sides.say_again()
 
     @rule(slot=SLOTS, by_agent=st.booleans(), state=st.sampled_from(("Done", "Failed", "Canceled")))
     def end(self, slot: int, by_agent: bool, state: str) -> None:

@@ -38,10 +38,9 @@ class ServerLink:
     """One connection and the scripts that its server takes."""
 
     def __init__(self, socket: str, **credentials: str) -> None:
-        self.client = redis.Redis(
-            unix_socket_path=socket, protocol=2, retry=Retry(NoBackoff(), 0), **credentials
-        )  # type: ignore[arg-type]
-        facts: dict[str, Any] = self.client.info("server")  # type: ignore[assignment]
+        options: dict[str, Any] = {"protocol": 2, "retry": Retry(NoBackoff(), 0), **credentials}
+        self.client: Any = redis.Redis(unix_socket_path=socket, **options)
+        facts: dict[str, Any] = self.client.info("server")
         self.boot = str(facts["run_id"])
         self.version = tuple(map(int, str(facts["redis_version"]).split(".")))
         self.scripts = {name: script(name, flags=knows_flags(str(facts["redis_version"]))) for name in NAMES}

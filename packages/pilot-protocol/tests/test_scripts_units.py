@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pilot_protocol import reads, unit_ops
-from pilot_protocol.operation import BATCH, PilotEndedError
+from pilot_protocol.operation import BATCH, Operation, PilotEndedError
 from scripted_session import GROUP, OWNER, ScriptedSession, queue, unit_id
 
 # --- submission
@@ -53,7 +53,7 @@ def test_a_batch_beyond_the_limits_of_lua_still_works(session: ScriptedSession) 
 def test_a_unit_that_cannot_be_queued_is_refused_alone(session: ScriptedSession, header: str) -> None:
     good = unit_ops.submit(session.keys, GROUP, OWNER, [unit_ops.NewUnit(unit_id(0), queue(), b"d")], {})
     arguments = [*good.arguments, unit_id(1), header, b"d"]
-    reply = session.run(unit_ops.Operation(good.script, good.prefix, arguments, good.parse))
+    reply = session.run(Operation(good.script, good.prefix, arguments, good.parse))
     assert reply == unit_ops.Submitted(1, (unit_id(1),))
 
 

@@ -66,14 +66,24 @@ class TwoSides:
         self.memory.run(pilot_ops.attach(self.keys, SERVICE, OWNER))
         self.awake: set[str] = set()
         """Pilots that will claim before they sleep."""
-        self.said: Make[Any] | None = None
-        """What was said last, for who hears no reply."""
+        self._spoken = 0
         self._attempts: dict[str, int] = {}
         self._ended: dict[str, str] = {}
 
-    def both(self, make: Make[T]) -> tuple[T, T] | None:
-        """Say something to both; returns their answers, None when they refuse."""
-        self.said = make
+    def both(self, make: Make[T], *, is_repeatable: bool = True) -> tuple[T, T] | None:
+        """Say something to both; returns their answers, None when they refuse.
+
+        Every third reply is lost: the same is said again, is answered, and has changed nothing.
+        """
+        answers = self._both(make)
+        self._spoken += 1
+        if is_repeatable and self._spoken % 3 == 0:
+            before = copy.deepcopy(self.memory.book.units)
+            answers = self._both(make)
+            assert self.memory.book.units == before
+        return answers
+
+    def _both(self, make: Make[T]) -> tuple[T, T] | None:
         server, memory = answer(self.link.run, make(0)), answer(self.memory.run, make(1))
         assert comparable(server) == comparable(memory), make(0).script
         return None if isinstance(server, CoordinationError) else (server, memory)
@@ -144,13 +154,6 @@ class TwoSides:
 
     # --- misfortunes
 
-    def say_again(self) -> None:
-        """The reply was lost; it must come again and change nothing."""
-        assert self.said is not None
-        before = copy.deepcopy(self.memory.book.units)
-        self.both(self.said)
-        assert self.memory.book.units == before
-
     def pass_lease(self, agent: Agent) -> None:
         """Time passes."""
         if agent.name in self.memory.pilots:
@@ -176,7 +179,6 @@ class TwoSides:
         self.memory.restart_server()
         self.session.restart_server(f"boot {self.boots}")
         self.awake.update(agent.name for agent in agents)
-        self.said = None
 
     def _roll_back(self, snapshot: Snapshot) -> None:
         client: Any = self.link.client
