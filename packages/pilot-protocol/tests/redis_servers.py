@@ -36,7 +36,18 @@ def running(program: Path, *options: str) -> Iterator[str]:
     """Run a server that keeps nothing on disk; yields the path of its socket once it answers."""
     with tempfile.TemporaryDirectory(prefix="pilot-") as folder:
         socket = f"{folder}/server.sock"  # in a folder of its own: a socket's path has room for 100 letters
-        command = [program, "--port", "0", "--unixsocket", socket, "--dir", folder, "--save", "", *options]
+        command = [
+            str(program),
+            "--port",
+            "0",
+            "--unixsocket",
+            socket,
+            "--dir",
+            folder,
+            "--save",
+            "",
+            *options,
+        ]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:

@@ -198,7 +198,7 @@ class ScriptedPilot:
 
     def bells(self) -> list[bytes]:
         """Return what its doorbell would tell."""
-        return self.session.client.lrange(self.session.keys.door(self.name), 0, -1)  # type: ignore[return-value]
+        return list(self.session.client.lrange(self.session.keys.door(self.name), 0, -1))
 
     def answer_bell(self) -> list[bytes]:
         """Take everything from the doorbell."""

@@ -40,7 +40,7 @@ def check_session(session: ScriptedSession, awake: Collection[str] | None = None
 def read_keys(session: ScriptedSession) -> dict[str, Any]:
     """Return the content of every key by its name without prefix, as text."""
     client, prefix = session.client, session.keys.prefix
-    names = [name.decode() for name in client.keys("*")]  # type: ignore[union-attr]
+    names = [name.decode() for name in client.keys("*")]
     with client.pipeline(transaction=False) as pipe:
         for name in names:
             pipe.type(name)

@@ -25,6 +25,7 @@ CHECKED = settings(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_server_and_memory_answer_alike(socket: str) -> None:
-    machine = type("Machine", (ProtocolMachine,), {"link": ServerLink(socket)})
+    link = ServerLink(socket)
+    machine: type[ProtocolMachine] = type("Machine", (ProtocolMachine,), {"link": link})
     run_state_machine_as_test(machine, settings=CHECKED)
-    machine.link.client.close()
+    link.client.close()

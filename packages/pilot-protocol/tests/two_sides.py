@@ -86,7 +86,9 @@ class TwoSides:
     def _both(self, make: Make[T]) -> tuple[T, T] | None:
         server, memory = answer(self.link.run, make(0)), answer(self.memory.run, make(1))
         assert comparable(server) == comparable(memory), make(0).script
-        return None if isinstance(server, CoordinationError) else (server, memory)
+        if isinstance(server, CoordinationError) or isinstance(memory, CoordinationError):
+            return None
+        return server, memory
 
     def has_ended(self, agent: Agent) -> bool:
         """Tell whether an agent's pilot has."""
