@@ -9,9 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from executor_driver import CORES, Head, Signpost
 
 import pilot_agent
+from executor_driver import CORES, Head, Signpost
 
 ALLOWED = "grep Cpus_allowed_list /proc/self/status | cut -f 2"
 two_cores = pytest.mark.skipif(len(CORES) < 2, reason="pinning needs two cores to choose from")
