@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from executor_driver import Signpost
 from pilot_agent.spawn.oom import OomWatch
 from pilot_agent.spawn.process_tree import MARKER, Process, ProcessTable, kill, kill_descendants, signal_tree
-from pilot_agent.spawn.reaper import reap, signal_group
+from pilot_agent.spawn.reaper import signal_group
 
 TABLE = ProcessTable(
     {
@@ -106,15 +107,23 @@ def test_signal_to_a_group_that_is_gone_is_no_error() -> None:
     signal_group(2**22 + 1, 15)
 
 
+REAP = """
+import os
+from pilot_agent.spawn.reaper import reap
+assert reap({}) == ([], False)
+leader = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 3"], {}, setpgroup=0)
+orphan = os.posix_spawn("/bin/true", ["true"], {})
+for pid in (leader, orphan):
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+exits, children_left = reap({leader})
+assert [(exit_.pid, exit_.code) for exit_ in exits] == [(leader, 3)]
+assert not children_left
+"""
+
+
 def test_reap_tells_leaders_from_orphans_and_the_last_child_from_others() -> None:
-    assert reap({}) == ([], False)
-    leader = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 3"], {}, setpgroup=0)
-    orphan = os.posix_spawn("/bin/true", ["true"], {})
-    for pid in (leader, orphan):
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    exits, children_left = reap({leader})
-    assert [(exit_.pid, exit_.code) for exit_ in exits] == [(leader, 3)]
-    assert not children_left
+    # In a process of its own: this one may have children of other tests.
+    subprocess.run([sys.executable, "-c", REAP], check=True)
 
 
 @pytest.mark.parametrize("counters", [b"nr_free 5\noom_kill {}\nlast 1\n", b"low 0\noom 1\noom_kill {}\n"])

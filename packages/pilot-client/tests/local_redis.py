@@ -44,7 +44,8 @@ class LocalRedis:
             "--dir",
             str(self._folder),
             "--save",
-            "3600 1000000",
+            "3600",
+            "1000000",
         ]
         self._process = subprocess.Popen(
             [program, *settings, *self._options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
