@@ -163,10 +163,12 @@ def test_the_bell_is_heard(server: RedisProcess, tone: Any, heard: str) -> None:
     assert linked(server.url, act) == heard
 
 
-def test_who_waits_at_the_bell_is_told_when_the_link_is_closed(server: RedisProcess) -> None:
+@pytest.mark.parametrize("turns", [1, 2, 5, 50])
+def test_who_waits_at_the_bell_is_told_when_the_link_is_closed(server: RedisProcess, turns: int) -> None:
     async def act(link: RedisLink) -> None:
         bell = asyncio.ensure_future(link.wait_for_bell(KEYS.door("p-a")))
-        await link.run(OPEN)
+        for _ in range(turns):
+            await asyncio.sleep(0)
         await link.connect()
         with pytest.raises(LinkLostError):
             await bell
@@ -204,6 +206,10 @@ def test_a_server_that_starts_again_is_another_boot(own_server: RedisProcess) ->
     assert first != second
 
 
+async def nothing(_link: RedisLink) -> None:
+    """What is done with a link that is not to be made at all."""
+
+
 def test_a_link_that_was_never_made_is_a_lost_one() -> None:
     link = RedisLink("redis://127.0.0.1", 1.0)
     for use in (link.run(OPEN), link.query(reads.protocol(KEYS)), link.wait_for_bell("door")):
@@ -212,10 +218,9 @@ def test_a_link_that_was_never_made_is_a_lost_one() -> None:
     asyncio.run(link.close())
 
 
-def test_a_server_that_is_not_there_may_come(tmp_path: Path) -> None:
-    link = RedisLink(f"redis://:secret@127.0.0.1:{unused_port()}", 1.0)
+def test_a_server_that_is_not_there_may_come() -> None:
     with pytest.raises(LinkLostError) as caught:
-        asyncio.run(link.connect())
+        linked(f"redis://:secret@127.0.0.1:{unused_port()}", nothing)
     assert caught.value.transient
     assert "secret" not in str(caught.value)
 
@@ -223,9 +228,9 @@ def test_a_server_that_is_not_there_may_come(tmp_path: Path) -> None:
 @pytest.mark.parametrize("user", ["", ":secret@", "somebody:secret@"])
 def test_a_password_that_is_refused_is_refused_for_good(tmp_path: Path, user: str) -> None:
     with running_redis(tmp_path / "redis", password="right") as server:
-        link = RedisLink(f"redis://{user}127.0.0.1:{server.port}", 5.0)
+        url = f"redis://{user}127.0.0.1:{server.port}"
         with pytest.raises(CoordinationError, match="Redis refuses the password of this session") as caught:
-            asyncio.run(link.connect())
+            linked(url, nothing)
     assert not isinstance(caught.value, LinkLostError)
     assert not caught.value.transient
     assert "secret" not in str(caught.value)
@@ -233,6 +238,6 @@ def test_a_password_that_is_refused_is_refused_for_good(tmp_path: Path, user: st
 
 def test_a_url_that_is_none_is_refused_without_its_password() -> None:
     with pytest.raises(CoordinationError, match="the coordination URL cannot be used") as caught:
-        asyncio.run(RedisLink("http://:secret@host", 1.0).connect())
+        linked("http://:secret@host", nothing)
     assert not caught.value.transient
     assert "secret" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from typing import Any
 
 import pytest
@@ -106,15 +107,15 @@ def test_unit_that_started_and_ended_is_only_reported_as_ended() -> None:
     reports.started(second, 8, 1.6, 100.0)
     reports.ended(first, lambda: END, second, 100.0)
     reports.retracted([launch("cu-3").order], 100.0)
-    records, events = reports.take()
-    assert records == [["E", "cu-1", 2, END], ["U", "cu-3", 2]]
-    assert events == {
-        "started": [["cu-2", 2, 8, 1.6]],
-        "ended": [["cu-1", 2, END, "cu-2"]],
-        "retracted": ["cu-3"],
-    }
+    lines, message = reports.take()
+    assert [json.loads(line) for line in lines.splitlines()] == [["E", "cu-1", 2, END], ["U", "cu-3", 2]]
+    assert lines.endswith("\n")
+    assert json.loads(message) == [
+        "events",
+        {"started": [["cu-2", 2, 8, 1.6]], "ended": [["cu-1", 2, END, "cu-2"]], "retracted": ["cu-3"]},
+    ]
     assert reports.due_s(chained=0) is None
-    assert reports.take() == ([], {"started": [], "ended": [], "retracted": []})
+    assert reports.take() == ("", '["events",{"started":[],"ended":[],"retracted":[]}]')
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_executors_have_the_time_to_write_down_how_their_units_ended(tmp_path: P
     # A child that ends by itself once its head is dead, after some work.
     script = (
         f"[ -e {note} ] && {{ cat {note}; exit 0; }}; mkfifo {fifo}; "
-        f"(exec 3< {fifo}; cat <&3; echo written > {note}) > /dev/null 2>&1 & "
+        f"(exec 3< {fifo}; cat <&3; sleep 0.3; echo written > {note}) > /dev/null 2>&1 & "
         f"exec 4> {fifo}; kill -9 $$"
     )
     assert Supervised(script).end() == (ENDED, ["written"])

@@ -172,6 +172,36 @@ class ProtocolMachine(RuleBasedStateMachine):
         told = [unit_ops.UnitReport(*item, letter, b"late") for item in agent.leased.items()]
         self.sides.report(agent, told)
 
+    # --- doorbells
+
+    @rule(
+        count=st.integers(1, 4),
+        into=st.sampled_from(QUEUES[:3]),
+        asked=ASKED,
+        what=st.sampled_from(("answer", "end", "lose", "leave")),
+    )
+    def ring(self, count: int, into: str, asked: tuple[int, int, bool], what: str) -> None:
+        """All sleep; units come; who is rung asks for some of them, or is gone."""
+        for slot in range(len(SIZES)):
+            self.sleep(self.agent(slot))
+        self.submit_ready(count, into, 0)
+        for agent in [agent for agent in self.agents if self.sides.is_rung(agent)]:
+            if what == "answer":
+                self.sides.claim(agent, *asked[:2], reserve=asked[2])
+            elif what == "end":
+                self.sides.end(agent, "Done", by_agent=True)
+            elif what == "lose":
+                self.lose_pilot(self.agents.index(agent), sweeps=True)
+            else:
+                self.attach(agent.size["service"], OWNER, attached=False)
+
+    def sleep(self, agent: Agent) -> None:
+        """Let an agent take what there is until nothing is left, and be hungry."""
+        before = None
+        while agent.leased != before:
+            before = dict(agent.leased)
+            self.sides.claim(agent, agent.size["cores"], agent.size["cores"], reserve=False)
+
     # --- misfortunes
 
     @rule(slot=SLOTS, by_agent=st.booleans(), state=st.sampled_from(("Done", "Failed", "Canceled")))

@@ -167,6 +167,10 @@ class TwoSides:
         if self.link.client.delete(self.keys.door(agent.name)):
             self.awake.add(agent.name)
 
+    def is_rung(self, agent: Agent) -> bool:
+        """Tell whether an agent's bell rings for work."""
+        return b"work" in self.link.client.lrange(self.keys.door(agent.name), 0, -1)
+
     def snapshot(self) -> Snapshot:
         """Return what the server may come back with."""
         client: Any = self.link.client

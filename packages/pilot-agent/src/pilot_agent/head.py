@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
@@ -25,7 +25,7 @@ from .core import AgentCore
 from .core.endings import judge
 from .executors import Executors
 from .journal import DURABILITY_WINDOW_S, Recovery
-from .journal_keeper import JournalKeeper
+from .journal_keeper import Handed, JournalKeeper
 from .lrms.local import LocalNode
 from .unit_record import CHAINED, PLACED, Cause
 
@@ -58,6 +58,8 @@ class Head:
         self._coordinator: Coordinator | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._happened: deque[events.Event] = deque()
+        self._came_back: Counter[tuple[str, int]] = Counter()
+        """How often executors have given units back, by unit and attempt."""
         self._complete_s = 0.0
         """When a report last held all ends that were known."""
         self._perform: dict[type, Callable[[Any], None]] = {
@@ -84,7 +86,10 @@ class Head:
         if len(self._happened) > 1:
             return
         while self._happened:
-            for action in self._core.handle(self._happened[0], asyncio.get_running_loop().time()):
+            event = self._happened[0]
+            if isinstance(event, events.ExecutorEvents) and event.retracted:
+                self._note_returns(event.retracted)
+            for action in self._core.handle(event, asyncio.get_running_loop().time()):
                 self._perform[type(action)](action)
             self._happened.popleft()
 
@@ -129,9 +134,22 @@ class Head:
         loop.set_exception_handler(note)
         return broken
 
-    def _handed(self) -> list[tuple[str, int]]:
+    def _note_returns(self, units: Sequence[str]) -> None:
+        for name in units:
+            record = self._core.table.records.get(name)
+            if record is not None:
+                self._came_back[name, record.attempt] += 1
+
+    def _hand_over(self, name: str, attempt: int) -> Handed:
+        return name, attempt, 1 + self._came_back.get((name, attempt), 0)
+
+    def _handed(self) -> list[Handed]:
         records = self._core.table.records.values()
-        return [(record.id, record.attempt) for record in records if record.phase in (CHAINED, PLACED)]
+        return [
+            self._hand_over(record.id, record.attempt)
+            for record in records
+            if record.phase in (CHAINED, PLACED)
+        ]
 
     def _terminate(self) -> None:
         self.dispatch(events.StopRequested(reason="terminated", unit_reason="walltime"))
@@ -139,7 +157,9 @@ class Head:
 
     def _start(self, action: actions.SendStart) -> None:
         self._write(
-            lambda: self._journal.note_starts((order["id"], order["attempt"]) for order in action.orders)
+            lambda: self._journal.note_starts(
+                self._hand_over(order["id"], order["attempt"]) for order in action.orders
+            )
         )
         for order in action.orders:
             order["pin"] = bool(self._cpus)
@@ -185,6 +205,8 @@ class Head:
             if item.letter in _ENDS and outcome != UNKNOWN
         ]
         if ended:
+            for unit in ended if self._came_back else ():
+                self._came_back.pop(unit, None)
             self._write(lambda: self._journal.note_confirmed(ended))
             now_s = asyncio.get_running_loop().time()
             self._write(lambda: self._journal.remove_old(self._complete_s, now_s))

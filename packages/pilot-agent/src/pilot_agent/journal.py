@@ -3,7 +3,7 @@
 Append-only text, one JSON list per line, one write per batch. Each process writes files of its own, the segments
 `<directory>/<writer>.<number>.jsonl`. Records:
 
-    ["S", unit, attempt]        head: about to be handed to an executor
+    ["S", unit, attempt, …]     head: about to be handed to an executor; and for the how many-th time, from the second on
     ["T", unit, attempt, …]     head: about to be told to end, and why
     ["E", unit, attempt, END]   executor: ended
     ["U", unit, attempt]        executor: given back without having been started
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -71,7 +72,15 @@ class JournalWriter:
         Raises:
             OSError: the disk is full or gone; what was written of them is cut off at the next `append`.
         """
-        data = "".join([_encode(record) + "\n" for record in records]).encode("ascii")
+        self.append_lines("".join([_encode(record) + "\n" for record in records]))
+
+    def append_lines(self, lines: str) -> None:
+        """Write records that are encoded already, each with a line feed behind it.
+
+        Raises:
+            OSError: as `append`.
+        """
+        data = lines.encode("ascii")
         if self._torn:
             data = b"\n" + data
         self._torn = True
@@ -154,27 +163,27 @@ class Recovery(NamedTuple):
 
 def recover(records: Iterable[Record]) -> Recovery:
     """Return what `records`, in any order, say about the units."""
-    handed: list[UnitAttempt] = []
+    handed: dict[UnitAttempt, int] = {}
     ends: dict[UnitAttempt, Any] = {}
-    given_back: set[UnitAttempt] = set()
+    given_back: Counter[UnitAttempt] = Counter()
     confirmed: set[UnitAttempt] = set()
     causes: dict[UnitAttempt, list[Any]] = {}
     for kind, unit, attempt, *rest in records:
         key = (unit, attempt)
         if kind == "S":
-            handed.append(key)
+            handed[key] = max([handed.get(key, 1), *rest])
         elif kind == "E" and rest:
             ends[key] = rest[0]
         elif kind == "U":
-            given_back.add(key)
+            given_back[key] += 1
         elif kind == "R":
             confirmed.add(key)
         elif kind == "T":
             causes[key] = rest
-    known = confirmed.union(given_back, ends)
+    known = confirmed.union(ends)
     return Recovery(
         ended={key: end for key, end in ends.items() if key not in confirmed},
-        lost=[key for key in dict.fromkeys(handed) if key not in known],
+        lost=[key for key, times in handed.items() if key not in known and given_back[key] < times],
         confirmed={key: end for key, end in ends.items() if key in confirmed},
         causes=causes,
     )

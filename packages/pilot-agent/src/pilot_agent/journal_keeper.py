@@ -20,6 +20,8 @@ from .journal import DURABILITY_WINDOW_S, JournalWriter, Recovery, read_records,
 from .unit_record import Cause
 
 UnitAttempt = tuple[str, int]
+Handed = tuple[str, int, int]
+"""Unit, attempt, and for the how many-th time it was handed to an executor."""
 
 _LOOK_EVERY_S = 5.0
 _MARGIN_S = 5.0
@@ -31,7 +33,7 @@ class JournalKeeper:
 
     Args:
         directory: Where all processes of the agent keep their segments.
-        running: Returns the units that were handed to executors and have not ended.
+        running: Returns the units that are with executors.
         window_s: So long confirmed ends are kept; never shorter than the default, nor than the lease.
 
     Raises:
@@ -41,7 +43,7 @@ class JournalKeeper:
     def __init__(
         self,
         directory: str,
-        running: Callable[[], Iterable[UnitAttempt]],
+        running: Callable[[], Iterable[Handed]],
         window_s: float = DURABILITY_WINDOW_S,
     ) -> None:
         self._directory = directory
@@ -66,13 +68,13 @@ class JournalKeeper:
         """Return what earlier heads and executors left behind."""
         return recover(read_records(self._directory, segments(self._directory)))
 
-    def note_starts(self, units: Iterable[UnitAttempt]) -> None:
+    def note_starts(self, units: Iterable[Handed]) -> None:
         """Write down units that are about to be handed to an executor.
 
         Raises:
             OSError: The disk is full or gone.
         """
-        self._writer.append([("S", name, attempt) for name, attempt in units])
+        self._writer.append(_starts(units))
 
     def note_causes(self, units: Iterable[tuple[str, int, Cause]]) -> None:
         """Write down why units are about to be told to end: their ends alone do not say so.
@@ -90,7 +92,7 @@ class JournalKeeper:
         """
         self._writer.append([("R", name, attempt) for name, attempt in units])
         if self._writer.full:
-            self._writer.rotate([("S", name, attempt) for name, attempt in self._running()])
+            self._writer.rotate(_starts(self._running()))
 
     def remove_old(self, confirmed_s: float, now_s: float) -> None:
         """Remove the segments that nobody needs any more, now and then.
@@ -125,3 +127,8 @@ class JournalKeeper:
     def close(self) -> None:
         """Close the head's segment."""
         self._writer.close()
+
+
+def _starts(units: Iterable[Handed]) -> list[tuple[str | int, ...]]:
+    # Hardly any unit comes back from an executor: the others get the shorter record.
+    return [("S", *unit) if unit[2] > 1 else ("S", *unit[:2]) for unit in units]

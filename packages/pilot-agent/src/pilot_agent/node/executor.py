@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, Callable, NamedTuple
 
 from pilot_agent.journal import JournalWriter
-from pilot_agent.node.frames import PROTOCOL, FrameError
+from pilot_agent.node.frames import PROTOCOL, FrameError, encode_frame, frame_of
 from pilot_agent.node.lanes import LanePool
 from pilot_agent.node.link import HeadLink
 from pilot_agent.node.reports import Reports
@@ -84,7 +84,7 @@ class Executor:
         """Serve the head until it says stop, closes the connection, or SIGTERM comes."""
         self._poll.register(self._wakeup, select.POLLIN)
         self._poll.register(self._link.fd, select.POLLIN)
-        self._link.send(["hello", {"pid": os.getpid(), "protocol": PROTOCOL}])
+        self._link.send(encode_frame(["hello", {"pid": os.getpid(), "protocol": PROTOCOL}]))
         wait_ms: int | None = None
         while self._open:
             ready = [fd for fd, _ in self._poll.poll(wait_ms)]
@@ -138,15 +138,15 @@ class Executor:
 
     def _report(self) -> None:
         """Write the journal, then tell the head."""
-        records, events = self._reports.take()
+        lines, message = self._reports.take()
         try:
-            self._journal.append(records)
+            self._journal.append_lines(lines)
             if self._journal.full:
                 self._journal.rotate()
         except OSError as error:
             # The head still hears of these ends; they are lost only if it dies before Redis has them.
             self._log(f"journal not written: {error}")
-        self._link.send(["events", events])
+        self._link.send(frame_of(message))
         self._watch_link()
 
     def _watch_link(self) -> None:

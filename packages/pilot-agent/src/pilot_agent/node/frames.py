@@ -15,7 +15,9 @@ PROTOCOL = 1
 """Version of the frames; the executor names it in its `hello`."""
 
 _HEADER_BYTES = 4
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+"""Return a value as the compact JSON text of frames and journal."""
 
 
 class FrameError(ValueError):
@@ -28,7 +30,16 @@ def encode_frame(value: object) -> bytes:
     Raises:
         FrameError: its body would be longer than `MAX_FRAME_BYTES`.
     """
-    body = _encode(value).encode("ascii")
+    return frame_of(encode(value))
+
+
+def frame_of(text: str) -> bytes:
+    """Return the frame of a value that is encoded already.
+
+    Raises:
+        FrameError: it is longer than `MAX_FRAME_BYTES`.
+    """
+    body = text.encode("ascii")
     if len(body) > MAX_FRAME_BYTES:
         raise FrameError(f"frame of {len(body)} bytes exceeds {MAX_FRAME_BYTES}; send it in smaller batches")
     return len(body).to_bytes(_HEADER_BYTES, "big") + body

@@ -6,7 +6,7 @@ import os
 import select
 import time
 
-from pilot_agent.node.frames import FrameDecoder, encode_frame
+from pilot_agent.node.frames import FrameDecoder
 
 _READ_BYTES = 256 * 1024
 
@@ -39,9 +39,9 @@ class HeadLink:
             return None
         return self._decoder.feed(data) if data else None
 
-    def send(self, value: object) -> None:
-        """Send `value` as far as the head takes it now, and keep the rest for `flush`."""
-        self._unsent += encode_frame(value)
+    def send(self, frame: bytes) -> None:
+        """Send `frame` as far as the head takes it now, and keep the rest for `flush`."""
+        self._unsent += frame
         self.flush()
 
     def flush(self) -> None:

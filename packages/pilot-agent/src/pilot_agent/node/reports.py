@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pilot_agent.node.frames import encode
 from pilot_agent.node.orders import EndRecord, Order
 
 FLUSH_ENDS = 32
@@ -76,10 +77,19 @@ class Reports:
         collecting = chained and len(self._ended) < FLUSH_ENDS
         return self._since_s + FLUSH_DELAY_S if collecting else self._since_s
 
-    def take(self) -> tuple[list[list[Any]], dict[str, Any]]:
-        """Return the journal's records and the message of all events so far, and forget them."""
-        self._ended = [[unit, attempt, end(), successor] for unit, attempt, end, successor in self._ended]
-        records = [["E", unit, attempt, end] for unit, attempt, end, _ in self._ended] + self._given_back
-        events = {"started": list(self._started.values()), "ended": self._ended, "retracted": self._retracted}
+    def take(self) -> tuple[str, str]:
+        """Return all events so far as lines of the journal and as a message, and forget them.
+
+        Both are JSON text: an end is the longest of all that is said about a unit, and is encoded once for the two.
+        """
+        lines: list[str] = []
+        ended: list[str] = []
+        for unit, attempt, end, successor in self._ended:
+            said = encode([unit, attempt, end()])[1:-1]
+            lines.append(f'["E",{said}]\n')
+            ended.append(f"[{said},{encode(successor)}]")
+        lines += [f"{encode(record)}\n" for record in self._given_back]
+        started, retracted = encode(list(self._started.values())), encode(self._retracted)
+        message = f'["events",{{"started":{started},"ended":[{",".join(ended)}],"retracted":{retracted}}}]'
         self._reset()
-        return records, events
+        return "".join(lines), message

@@ -168,7 +168,7 @@ class UnitRunner:
         """Start the successor before anything else is done about the unit that ended, but report it afterwards."""
         ended = Ended(unit, exit_, time.time(), self._stopping)
         successor = self._chain.next(unit.order.width)
-        failures = self._start_first_possible(successor, unit.cores) if successor else []
+        failures = self._start_first_possible(successor, unit.cores)
         self._report_end(unit.order, lambda: end_unit(ended, self._lanes, self._oom.fresh_kill), successor)
         self._report_failures(failures)
 

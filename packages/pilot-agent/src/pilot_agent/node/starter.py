@@ -185,4 +185,4 @@ def _expanded(names: Sequence[str], environment: Mapping[str, str]) -> list[str]
 
 def _mentions(order: Order, name: str) -> bool:
     texts = (order.exe, order.cwd, order.stdin, order.stdout, order.stderr, *order.args, *order.env.values())
-    return any(name in text for text in texts)
+    return name in "\n".join(texts)
