@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from exec_log import ExecLog
-from marked_processes import marked, wait_for_end
+from marked_processes import GONE_S, marked, wait_for_end
 from pilot_protocol.signing import KEY_BYTES
 from pilot_protocol.version import PROTOCOL
 from protocol_client import PATIENCE_S, SERVICE, SESSION, ProtocolClient
@@ -28,7 +28,6 @@ from redis_process import RedisProcess
 
 _MARK = "FAULT_TEST"
 _HEAD, _EXECUTOR = "--head", "pilot_agent.node.executor"
-_GRACE_S = 2.0
 
 
 class AgentProcess:
@@ -104,7 +103,7 @@ class AgentProcess:
         assert wait_for_end(self.process.pid, limit_s), f"the agent lives on; it said:\n{self.said}"
         return self.process.wait()
 
-    def left_after(self, limit_s: float = _GRACE_S) -> list[str]:
+    def left_after(self, limit_s: float = GONE_S) -> list[str]:
         """Return the command lines of processes that are still there when all had this time to go."""
         deadline_s = time.monotonic() + limit_s
         while found := self.everything():
@@ -119,7 +118,7 @@ class AgentProcess:
             for pid in found:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                wait_for_end(pid, _GRACE_S)
+                wait_for_end(pid)
         self.process.wait()
 
 

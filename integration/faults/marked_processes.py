@@ -7,6 +7,9 @@ import select
 from contextlib import suppress
 from pathlib import Path
 
+GONE_S = 10.0
+"""How long a process that is to end may take: the machine of the tests may be slow."""
+
 
 def marked(mark: str) -> dict[int, str]:
     """Return the command line of each process with ``NAME=value`` in its environment, by pid."""
@@ -21,7 +24,7 @@ def marked(mark: str) -> dict[int, str]:
     return found
 
 
-def wait_for_end(pid: int, limit_s: float) -> bool:
+def wait_for_end(pid: int, limit_s: float = GONE_S) -> bool:
     """Wait for the end of a process that need not be a child; return whether it came."""
     try:
         descriptor = os.pidfd_open(pid)

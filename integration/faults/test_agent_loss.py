@@ -31,7 +31,7 @@ def test_a_killed_head_comes_back_and_runs_nothing_twice_that_had_ended(bench: F
     bench.wait_for_ended(UNITS // 4)
     old = {pid for pid in agent.everything() if pid != agent.process.pid}
     recovery_s = bench.recovery_s(lambda: agent.kill(agent.head))
-    assert all(wait_for_end(pid, 2.0) for pid in old)
+    assert all(wait_for_end(pid) for pid in old)
     bench.check_all_done(units)
     # A unit may have noted its end and be killed before it could exit: no more than there are cores.
     assert len(bench.log.started_after_end()) <= CORES

@@ -85,7 +85,7 @@ def test_units_end_before_the_lease_of_an_agent_without_redis_and_run_again_afte
         bench.client.wait(lambda seen: seen.in_state("R") == set(units))
         sleeping = [pid for pid, command in agent.everything().items() if command.startswith("sleep")]
         relay.turn_away()
-        assert all(wait_for_end(pid, bench.client.lease_s) for pid in sleeping)
+        assert all(wait_for_end(pid) for pid in sleeping)
         recovery_s = bench.recovery_s(relay.let_pass)
         bench.check_all_done(units)
         assert bench.log.started_again() == 2

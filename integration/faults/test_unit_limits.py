@@ -40,7 +40,7 @@ def test_a_unit_ends_with_its_walltime_whatever_it_does_about_it(bench: FaultBen
     assert bench.client.letters([meek, stubborn]) == ["F", "F"]
     assert [bench.client.reason(name) for name in (meek, stubborn)] == ["timeout", "timeout"]
     assert [bench.client.result(name).signal for name in (meek, stubborn)] == [15, 9]
-    assert all(wait_for_end(pid, 2.0) for pid in sleepers(agent))
+    assert all(wait_for_end(pid) for pid in sleepers(agent))
 
 
 def test_nothing_is_left_of_a_unit_that_made_itself_a_daemon(bench: FaultBench) -> None:
@@ -48,7 +48,7 @@ def test_nothing_is_left_of_a_unit_that_made_itself_a_daemon(bench: FaultBench) 
     (unit,) = bench.client.submit([bench.log.payload("(setsid sleep 600 > /dev/null 2>&1 &)")])
     bench.client.wait_for_ends([unit])
     assert bench.client.letters([unit]) == ["D"]
-    assert all(wait_for_end(pid, 2.0) for pid in sleepers(agent))
+    assert all(wait_for_end(pid) for pid in sleepers(agent))
 
 
 def test_units_go_back_when_the_pilots_walltime_ends(bench: FaultBench) -> None:
@@ -79,7 +79,7 @@ def test_canceled_units_end_wherever_they_are(bench: FaultBench) -> None:
     assert {bench.client.reason(name) for name in long} == {"canceled"}
     assert [count for count in bench.client.seen.ends.values() if count > 1] == []
     assert bench.log.started_again() == 0
-    assert all(wait_for_end(pid, 2.0) for pid in sleepers(agent))
+    assert all(wait_for_end(pid) for pid in sleepers(agent))
     bench.tell("canceled", done=letters.count("D"), canceled=letters.count("C"))
 
 

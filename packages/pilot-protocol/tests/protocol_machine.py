@@ -65,6 +65,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         """All pilots have come, found nothing and sleep."""
+        self.attach(OTHER_SERVICE, OWNER, attached=True)
         for agent in self.agents:
             self.arrive(agent)
             self.sides.claim(agent, agent.size["cores"], agent.size["cores"], reserve=False)

@@ -64,9 +64,9 @@ class TwoSides:
         self.memory = MemorySession()
         self.memory.run(pilot_ops.open_session(self.keys, "1.0", LEASE_MS))
         self.memory.run(pilot_ops.attach(self.keys, SERVICE, OWNER))
+        self._spoken = 0
         self.awake: set[str] = set()
         """Pilots that will claim before they sleep."""
-        self._spoken = 0
         self._attempts: dict[str, int] = {}
         self._ended: dict[str, str] = {}
 

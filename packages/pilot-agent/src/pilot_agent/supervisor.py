@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 MOST_RESTARTS = 5
 """More than a unit is started again by default: one that takes its agent along fails before the agent is given up."""
 RESTART_WINDOW_S = 600.0
-LEFTOVERS_S = 1.0
-"""How long executors may take to end their units and to write down how, once their head is gone."""
+LEFTOVERS_S = 2.0
+"""How long executors may take to end their units and to write down how, once their head is gone: more than they do."""
 
 
 class Supervisor:

@@ -52,11 +52,6 @@ class FrameDecoder:
         self._max_frame_bytes = max_frame_bytes
         self._buffer = bytearray()
 
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes of a frame that is not complete yet; 0 between frames."""
-        return len(self._buffer)
-
     def feed(self, data: bytes) -> list[object]:
         """Add `data` and return the values completed by it, oldest first.
 

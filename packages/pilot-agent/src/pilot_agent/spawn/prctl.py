@@ -1,11 +1,10 @@
-"""Two settings of a Linux process that Python's `os` does not offer. ctypes is imported when the first is made."""
+"""A setting of a Linux process that Python's `os` does not offer. ctypes is imported when it is made."""
 
 from __future__ import annotations
 
 import errno
 import os
 
-_SET_PDEATHSIG = 1
 _SET_CHILD_SUBREAPER = 36
 
 
@@ -16,17 +15,6 @@ def become_subreaper() -> None:
         OSError: the kernel refuses (older than 3.4, not Linux), or this Python was built without ctypes.
     """
     _prctl(_SET_CHILD_SUBREAPER, 1)
-
-
-def die_with_parent(signum: int) -> None:
-    """Let the kernel send `signum` to this process when the thread that started it ends.
-
-    A parent that ended before this call is not noticed: check `os.getppid()` afterwards.
-
-    Raises:
-        OSError: the kernel refuses, or this Python was built without ctypes.
-    """
-    _prctl(_SET_PDEATHSIG, signum)
 
 
 def _prctl(option: int, value: int) -> None:
