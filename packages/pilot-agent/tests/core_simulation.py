@@ -21,6 +21,7 @@ from pilot_agent.actions import (
     WakeAt,
 )
 from pilot_agent.core import AgentCore, CoreSettings
+from pilot_agent.core.claims import PASS_ON
 from pilot_agent.events import (
     CancelRequested,
     Doorbell,
@@ -70,8 +71,7 @@ class World:
             self.executors[action.executor].inbox.append(action)
         elif isinstance(action, Claim):
             assert self.claim is None, "two claims under way"
-            assert action.want > 0
-            assert action.cores > 0
+            assert (action.want > 0 and action.cores > 0) or action is PASS_ON
             self.claim = action
         elif isinstance(action, Report):
             assert self.report is None, "two reports under way"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core_builders import SHORT, Bench, end, short_units_run, unit
 from pilot_agent.actions import Claim, Finish, Report, SendRetract, SendStart, WakeAt
 from pilot_agent.core import CoreSettings
+from pilot_agent.core.claims import PASS_ON
 from pilot_agent.events import (
     Doorbell,
     DrainRequested,
@@ -91,13 +92,14 @@ def test_units_that_could_not_end_are_not_started_and_not_claimed_again_at_once(
     assert (set(bench.placed), bench.letters) == ({"short"}, {"long": "U"})
     bench.confirmed()
     bench.tell(Doorbell())
-    assert not bench.every(Claim)
+    assert bench.every(Claim) == [PASS_ON]
+    bench.claimed()
     bench.tell(Tick(), after_s=1.0)
     assert bench.every(Claim)
     bench.claimed(unit("long", attempt=2, walltime=11))
     bench.confirmed()
     bench.tell(Doorbell(), after_s=1.5)
-    assert not bench.every(Claim), "each time it waits longer"
+    assert bench.every(Claim) == [PASS_ON], "each time it waits longer"
 
 
 # --- the lease, other pilots ---
@@ -194,3 +196,13 @@ def test_the_journal_of_a_lost_executor_says_what_ended_and_what_may_have_follow
     bench.tell(Tick(), after_s=0.01)
     pending = {item.id: item.letter for item in bench.core.table.reports.pending()}
     assert pending == {running: "D", "b": "L", "c": "U"}
+
+
+def test_a_chained_unit_that_a_lost_executor_had_begun_is_lost_and_not_given_back_free() -> None:
+    bench = short_units_run(1)
+    bench.claimed(unit("b"), unit("c"))
+    (running,) = set(bench.core.table.records) - {"b", "c"}
+    bench.tell(ExecutorLost(0, begun=[["b", 1], ["c", 7]]))
+    bench.tell(Tick(), after_s=0.01)
+    pending = {item.id: item.letter for item in bench.core.table.reports.pending()}
+    assert pending == {running: "L", "b": "L", "c": "U"}

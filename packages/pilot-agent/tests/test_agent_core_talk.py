@@ -7,7 +7,16 @@ import pytest
 from core_builders import SHORT, Bench, end, short_units_run, unit
 from pilot_agent.actions import Claim, Report, ReportItem, SendStart, WakeAt
 from pilot_agent.core import CoreSettings
-from pilot_agent.events import Doorbell, ExecutorEvents, LinkBack, ReportsFound, Tick, UnitsClaimed
+from pilot_agent.core.claims import PASS_ON
+from pilot_agent.events import (
+    Doorbell,
+    DrainRequested,
+    ExecutorEvents,
+    LinkBack,
+    ReportsFound,
+    Tick,
+    UnitsClaimed,
+)
 from pilot_protocol.errors import ProtocolError
 
 # --- reports ---
@@ -190,6 +199,26 @@ def test_a_bell_that_rings_during_a_claim_is_heard() -> None:
     bench.tell(Doorbell())
     bench.claimed()
     assert bench.every(Claim)
+
+
+def test_a_bell_without_room_is_passed_on_and_not_forgotten() -> None:
+    bench = Bench(1)
+    bench.opened(unit("a"))
+    bench.tell(Doorbell())
+    assert bench.only(Claim) == PASS_ON
+    bench.claimed()
+    bench.tell(Tick())
+    assert not bench.every(Claim)
+    bench.ended("a")
+    assert bench.only(Claim) == Claim(1, 1, 1)
+
+
+def test_a_pilot_that_drains_passes_the_bell_on() -> None:
+    bench = Bench(2)
+    bench.opened(unit("a"))
+    bench.tell(DrainRequested())
+    bench.tell(Doorbell())
+    assert bench.only(Claim) == PASS_ON
 
 
 def test_a_full_reply_is_followed_by_the_next_claim_when_there_is_room() -> None:

@@ -221,6 +221,21 @@ def _slow(talk: Talk) -> unit_ops.Reported:
     return unit_ops.Reported(0, True, "1")
 
 
+def test_a_busy_agent_claims_and_reports_by_turns(talk: Talk) -> None:
+    talk.connected()
+
+    def core(event: events.Event) -> None:
+        if len(talk.events) < 10 and isinstance(event, events.ReportConfirmed):
+            talk.coordinator.report(DONE)
+        if len(talk.events) < 10 and isinstance(event, events.UnitsClaimed):
+            talk.coordinator.claim(Claim(1, 1, 0))
+
+    talk.on_event = core
+    talk.coordinator.report(DONE)
+    talk.coordinator.claim(Claim(1, 1, 0))
+    assert talk.said()[:6] == ["claim_units", "report_units"] * 3
+
+
 def test_a_full_server_is_asked_again_later_and_gets_its_heartbeats(talk: Talk) -> None:
     talk.connected()
     talk.link.answer("claim_units", ServerFullError("full"), BarrierError("wait"))

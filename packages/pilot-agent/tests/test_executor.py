@@ -240,3 +240,11 @@ def test_executor_imports_little() -> None:
         "subprocess",
     }
     assert forbidden.isdisjoint(output.stdout.split())
+
+
+def test_a_chained_unit_is_written_down_before_it_starts(head: Head) -> None:
+    head.start(
+        head.order("cu-1", ["/bin/true"]),
+        head.order("cu-2", ["/bin/sh", "-c", f"grep -h cu-2 {head.journal}/*"], cores=None, attempt=3),
+    )
+    assert head.end("cu-2")["out"] == '["B","cu-2",3]\n'

@@ -8,10 +8,18 @@ import pytest
 from core_builders import end
 from pilot_agent.core.endings import CANCELED
 from pilot_agent.journal import DURABILITY_WINDOW_S, JournalWriter
-from pilot_agent.journal_keeper import JournalKeeper
+from pilot_agent.journal_keeper import Handed, JournalKeeper
 from pilot_protocol.errors import SubmissionError
 
 LONG_S = 1000.0
+
+
+def started(name: str, times: int = 1) -> Handed:
+    return Handed(name, 1, times, is_chained=False)
+
+
+def chained(name: str, times: int = 1) -> Handed:
+    return Handed(name, 1, times, is_chained=True)
 
 
 class Journal:
@@ -19,7 +27,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.running: list[tuple[str, int, int]] = []
+        self.running: list[Handed] = []
         self.keeper = self.new_keeper()
         self.executor = JournalWriter(str(folder), "executor-0")
         self.now_s = 0.0
@@ -46,7 +54,7 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def test_a_new_head_learns_what_its_predecessor_left(journal: Journal) -> None:
-    journal.keeper.note_starts([("cu-a-1", 1, 1), ("cu-a-2", 1, 1), ("cu-a-3", 1, 1)])
+    journal.keeper.note_starts([started("cu-a-1"), started("cu-a-2"), started("cu-a-3")])
     journal.ended(("cu-a-1", 1), ("cu-a-2", 1))
     journal.keeper.note_confirmed([("cu-a-1", 1)])
     recovery = journal.new_keeper().recover()
@@ -56,13 +64,20 @@ def test_a_new_head_learns_what_its_predecessor_left(journal: Journal) -> None:
 
 
 def test_a_unit_that_came_back_is_lost_only_if_it_was_handed_over_again(journal: Journal) -> None:
-    journal.keeper.note_starts([("cu-a-1", 1, 1), ("cu-a-2", 1, 1)])
+    journal.keeper.note_starts([chained("cu-a-1"), chained("cu-a-2")])
     journal.executor.append([["U", "cu-a-1", 1], ["U", "cu-a-2", 1]])
     assert journal.new_keeper().recover().lost == []
-    journal.keeper.note_starts([("cu-a-2", 1, 2)])
+    journal.keeper.note_starts([started("cu-a-2", times=2)])
     assert journal.new_keeper().recover().lost == [("cu-a-2", 1)]
-    journal.executor.append([["U", "cu-a-2", 1]])
+
+
+def test_a_chained_unit_is_lost_only_if_it_has_begun(journal: Journal) -> None:
+    journal.keeper.note_starts([chained("cu-a-1"), chained("cu-a-2"), chained("cu-a-3")])
     assert journal.new_keeper().recover().lost == []
+    # The executor has begun one of them, the head has heard of another one that runs.
+    journal.executor.append([["B", "cu-a-1", 1]])
+    journal.keeper.note_starts([started("cu-a-2")])
+    assert sorted(journal.new_keeper().recover().lost) == [("cu-a-1", 1), ("cu-a-2", 1)]
 
 
 def test_a_new_head_learns_why_units_were_told_to_end(journal: Journal) -> None:
@@ -71,11 +86,11 @@ def test_a_new_head_learns_why_units_were_told_to_end(journal: Journal) -> None:
 
 
 def test_a_full_segment_is_followed_by_one_that_begins_with_what_runs(journal: Journal) -> None:
-    journal.running = [("cu-b-1", 1, 2)]
+    journal.running = [started("cu-b-1", times=2), chained("cu-c-1")]
     journal.keeper._writer._segment_bytes = 100
-    journal.keeper.note_starts([("cu-a-1", 1, 1), ("cu-b-1", 1, 2)])
+    journal.keeper.note_starts([started("cu-a-1"), started("cu-b-1", times=2)])
     journal.keeper.note_confirmed([(f"cu-a-{number}", 1) for number in range(10)])
-    assert (journal.folder / "head.2.jsonl").read_text() == '["S","cu-b-1",1,2]\n'
+    assert (journal.folder / "head.2.jsonl").read_text() == '["S","cu-b-1",1,2]\n["C","cu-c-1",1]\n'
 
 
 def test_segments_in_use_are_kept_for_ever(journal: Journal) -> None:
@@ -121,7 +136,7 @@ def test_a_segment_that_somebody_has_removed_is_no_trouble(journal: Journal) -> 
 
 
 def test_segments_of_earlier_heads_go_too(journal: Journal) -> None:
-    journal.keeper.note_starts([("cu-a-1", 1, 1)])
+    journal.keeper.note_starts([started("cu-a-1")])
     journal.keeper.close()
     journal.keeper = journal.new_keeper()
     journal.pass_time(2 * DURABILITY_WINDOW_S + 20)
@@ -139,4 +154,4 @@ def test_a_journal_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
 def test_a_journal_that_cannot_be_written_says_so(journal: Journal) -> None:
     journal.keeper.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
-        journal.keeper.note_starts([("cu-a-1", 1, 1)])
+        journal.keeper.note_starts([started("cu-a-1")])

@@ -48,6 +48,15 @@ def test_states_come_by_themselves(
     assert comes(session, unit, State.Done)
 
 
+def test_long_consequences_are_followed_up_without_waiting_for_a_heartbeat(url: str) -> None:
+    session = Session.create(url, lease_s=3600.0)
+    work = ComputeDataService(session=session)
+    root = work.submit_compute_unit(TRUE)
+    units = work.submit_compute_units([{**TRUE, "depends_on": [root]}] * 6000)
+    root.cancel()
+    assert comes(session, units[-1], State.Canceled)
+
+
 def test_a_unit_whose_pilot_is_lost_is_pending_again(
     session: Session, work: ComputeDataService, start_pilot: StartPilot
 ) -> None:
@@ -124,7 +133,10 @@ def test_a_pilot_that_went_silent_is_ended(url: str) -> None:
     session.close()
 
 
-def test_pilots_of_other_clients_are_met(session: Session) -> None:
+def test_pilots_of_other_clients_are_met(session: Session, work: ComputeDataService) -> None:
+    unit = work.submit_compute_unit(TRUE)
+    unit.cancel()
+    assert comes(session, unit, State.Canceled), "from now on the watcher listens"
     description = {"service_url": "fork://localhost", "number_of_processes": 8}
     session.store.create_pilot("p-cccccccc", SERVICE, description)
     assert session.wait_for(

@@ -110,6 +110,18 @@ def test_orders_come_until_they_were_seen(session: ScriptedSession) -> None:
     assert [text for _, text in pilot.beat().controls] == [b"three"]
 
 
+def test_many_orders_do_not_run_ahead_of_the_clock_that_a_server_comes_back_with(
+    session: ScriptedSession,
+) -> None:
+    session.submit(*range(2000))
+    pilot = session.pilot(cores=1000)
+    pilot.claim(1000)
+    session.cancel(*range(1000))
+    last = int(session.client.hget(session.keys.pilot(pilot.name), "control_sequence"))
+    seconds, microseconds = session.client.time()
+    assert last <= seconds * 1_000_000 + microseconds
+
+
 def test_an_order_waits_for_a_pilot_that_has_not_come(session: ScriptedSession) -> None:
     pilot = ScriptedPilot(session, "p-aaaaaaaa", 4, {})
     assert order(session, pilot, b"stop") == 1

@@ -58,6 +58,7 @@ class Coordinator:
         self._claim: Claim | None = None
         self._claim_number = 0
         self._claim_not_before = 0.0
+        self._claimed_last = False
         self._report: Report | None = None
         self._end: pilot_ops.PilotEnd | None = None
         self._ended = False
@@ -114,11 +115,12 @@ class Coordinator:
             return self._sync
         if self._beat_due:
             return self._beat
-        # Cores wait for a claim, people for a report.
-        if self._claim is not None and asyncio.get_running_loop().time() >= self._claim_not_before:
-            return self._send_claim
-        if self._report is not None:
+        may_claim = self._claim is not None and asyncio.get_running_loop().time() >= self._claim_not_before
+        # Cores wait for a claim, people for a report, and a busy agent always has both: by turns.
+        if self._report is not None and (self._claimed_last or not may_claim):
             return self._send_report
+        if may_claim:
+            return self._send_claim
         return self._send_end if self._end is not None else None
 
     async def _attempt(self, step: Step) -> None:
@@ -236,6 +238,7 @@ class Coordinator:
         claim = self._claim
         if claim is None:
             return
+        self._claimed_last = True
         request = unit_ops.ClaimRequest(
             self._config.pilot,
             self._epoch,
@@ -264,6 +267,7 @@ class Coordinator:
         report = self._report
         if report is None:
             return
+        self._claimed_last = False
         told = [self._parts.outcome.report(item) for item in report.items]
         reply = await self._parts.link.run(unit_ops.report(self._keys, self._config.pilot, self._epoch, told))
         self._parts.clock.learn(reply.server_ms, time.time())

@@ -172,10 +172,12 @@ class ExecutorLost:
     Attributes:
         executor: Its index.
         ended: ``[id, attempt, END]`` from its journal, in order, as far as they were not told before.
+        begun: ``[id, attempt]`` of chained units that it had begun, likewise.
     """
 
     executor: int
     ended: Sequence[Sequence[Any]] = ()
+    begun: Sequence[Sequence[Any]] = ()
 
 
 @dataclass(frozen=True)

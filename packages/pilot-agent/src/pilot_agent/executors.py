@@ -87,17 +87,19 @@ class Executors:
         if executor not in self._ready:
             raise RuntimeError(f"executor {executor} (pid {link.pid}) ended before it was ready")
         self._ready.remove(executor)
-        self._dispatch(events.ExecutorLost(executor, self._ends_of(executor)))
+        self._dispatch(events.ExecutorLost(executor, *self._written_by(executor)))
         self._launch(link)
         self._dispatch(events.ExecutorUp(executor))
 
     def _living(self, lost: int) -> frozenset[int]:
         return frozenset(link.pid for link in self._links if link.index != lost)
 
-    def _ends_of(self, executor: int) -> list[list[Any]]:
-        """Ends that the executor wrote down; the core knows which of them it was told before."""
+    def _written_by(self, executor: int) -> tuple[list[list[Any]], list[list[Any]]]:
+        """Ends, and chained units begun, that the executor wrote down; the core knows which it was told before."""
         names = [name for name in segments(self._journal) if name.startswith(f"executor-{executor}.")]
-        return [record[1:] for record in read_records(self._journal, names[-2:]) if record[0] == "E"]
+        records = read_records(self._journal, names[-2:])
+        ended, begun = ([record[1:] for record in records if record[0] == kind] for kind in ("E", "B"))
+        return ended, begun
 
     @staticmethod
     def _reap() -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import signal
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable
 
 from pilot_protocol import pilot_ops
@@ -87,8 +87,8 @@ class Head:
             return
         while self._happened:
             event = self._happened[0]
-            if isinstance(event, events.ExecutorEvents) and event.retracted:
-                self._note_returns(event.retracted)
+            if isinstance(event, events.ExecutorEvents):
+                self._note_moves(event)
             for action in self._core.handle(event, asyncio.get_running_loop().time()):
                 self._perform[type(action)](action)
             self._happened.popleft()
@@ -134,20 +134,30 @@ class Head:
         loop.set_exception_handler(note)
         return broken
 
-    def _note_returns(self, units: Sequence[str]) -> None:
-        for name in units:
-            record = self._core.table.records.get(name)
+    def _note_moves(self, event: events.ExecutorEvents) -> None:
+        """Write down what a head that comes after this one must know of chained units: back, or begun and still running."""
+        records = self._core.table.records
+        for name in event.retracted:
+            record = records.get(name)
             if record is not None:
                 self._came_back[name, record.attempt] += 1
+        begun = [records.get(name) for name, *_ in event.started]
+        chained = [record for record in begun if record is not None and record.phase == CHAINED]
+        if chained:
+            self._note_starts(
+                self._hand_over(record.id, record.attempt, is_chained=False) for record in chained
+            )
 
-    def _hand_over(self, name: str, attempt: int) -> Handed:
-        return name, attempt, 1 + self._came_back.get((name, attempt), 0)
+    def _note_starts(self, units: Iterable[Handed]) -> None:
+        self._write(lambda: self._journal.note_starts(units))
+
+    def _hand_over(self, name: str, attempt: int, *, is_chained: bool) -> Handed:
+        return Handed(name, attempt, 1 + self._came_back.get((name, attempt), 0), is_chained)
 
     def _handed(self) -> list[Handed]:
-        records = self._core.table.records.values()
         return [
-            self._hand_over(record.id, record.attempt)
-            for record in records
+            self._hand_over(record.id, record.attempt, is_chained=record.phase == CHAINED)
+            for record in self._core.table.records.values()
             if record.phase in (CHAINED, PLACED)
         ]
 
@@ -156,10 +166,9 @@ class Head:
         self._require_coordinator().hurry()
 
     def _start(self, action: actions.SendStart) -> None:
-        self._write(
-            lambda: self._journal.note_starts(
-                self._hand_over(order["id"], order["attempt"]) for order in action.orders
-            )
+        self._note_starts(
+            self._hand_over(order["id"], order["attempt"], is_chained=order["cores"] is None)
+            for order in action.orders
         )
         for order in action.orders:
             order["pin"] = bool(self._cpus)
@@ -170,6 +179,9 @@ class Head:
         self._executors.send(action.executor, "start", action.orders)
 
     def _place(self, action: actions.SendPlace) -> None:
+        records = self._core.table.records
+        placed = [records[name] for name, _ in action.places if name in records]
+        self._note_starts(self._hand_over(record.id, record.attempt, is_chained=False) for record in placed)
         places = [(name, self._cpus_of(cores)) for name, cores in action.places]
         self._executors.send(action.executor, "place", places)
 

@@ -3,7 +3,10 @@
 Append-only text, one JSON list per line, one write per batch. Each process writes files of its own, the segments
 `<directory>/<writer>.<number>.jsonl`. Records:
 
-    ["S", unit, attempt, …]     head: about to be handed to an executor; and for the how many-th time, from the second on
+    ["S", unit, attempt, …]     head: about to be handed to an executor, which starts it; and for the how many-th time,
+                                from the second on. Or: it is known to run
+    ["C", unit, attempt, …]     head: about to be handed to an executor, which starts it when another unit ends; likewise
+    ["B", unit, attempt]        executor: about to begin, since another unit has ended
     ["T", unit, attempt, …]     head: about to be told to end, and why
     ["E", unit, attempt, END]   executor: ended
     ["U", unit, attempt]        executor: given back without having been started
@@ -164,14 +167,17 @@ class Recovery(NamedTuple):
 def recover(records: Iterable[Record]) -> Recovery:
     """Return what `records`, in any order, say about the units."""
     handed: dict[UnitAttempt, int] = {}
+    begun: dict[UnitAttempt, None] = {}
     ends: dict[UnitAttempt, Any] = {}
     given_back: Counter[UnitAttempt] = Counter()
     confirmed: set[UnitAttempt] = set()
     causes: dict[UnitAttempt, list[Any]] = {}
     for kind, unit, attempt, *rest in records:
         key = (unit, attempt)
-        if kind == "S":
+        if kind in ("S", "C"):
             handed[key] = max([handed.get(key, 1), *rest])
+        if kind in ("S", "B"):
+            begun[key] = None
         elif kind == "E" and rest:
             ends[key] = rest[0]
         elif kind == "U":
@@ -183,7 +189,7 @@ def recover(records: Iterable[Record]) -> Recovery:
     known = confirmed.union(ends)
     return Recovery(
         ended={key: end for key, end in ends.items() if key not in confirmed},
-        lost=[key for key, times in handed.items() if key not in known and given_back[key] < times],
+        lost=[key for key in begun if key not in known and given_back[key] < handed.get(key, 1)],
         confirmed={key: end for key, end in ends.items() if key in confirmed},
         causes=causes,
     )

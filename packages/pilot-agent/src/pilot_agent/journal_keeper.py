@@ -12,7 +12,7 @@ import os
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from pilot_protocol.errors import SubmissionError
 
@@ -20,8 +20,18 @@ from .journal import DURABILITY_WINDOW_S, JournalWriter, Recovery, read_records,
 from .unit_record import Cause
 
 UnitAttempt = tuple[str, int]
-Handed = tuple[str, int, int]
-"""Unit, attempt, and for the how many-th time it was handed to an executor."""
+
+
+class Handed(NamedTuple):
+    """A unit that is with an executor."""
+
+    id: str
+    attempt: int
+    times: int
+    """For the how many-th time it was handed over."""
+    is_chained: bool
+    """Whether it starts when another unit ends, as far as the head knows."""
+
 
 _LOOK_EVERY_S = 5.0
 _MARGIN_S = 5.0
@@ -131,4 +141,7 @@ class JournalKeeper:
 
 def _starts(units: Iterable[Handed]) -> list[tuple[str | int, ...]]:
     # Hardly any unit comes back from an executor: the others get the shorter record.
-    return [("S", *unit) if unit[2] > 1 else ("S", *unit[:2]) for unit in units]
+    return [
+        ("C" if is_chained else "S", name, attempt, *((times,) if times > 1 else ()))
+        for name, attempt, times, is_chained in units
+    ]

@@ -128,6 +128,8 @@ class Watcher:
             return
         before, self._cursor = self._cursor, events[-1].cursor
         self._meet(self._tracker.apply(events))
+        if any(event.has_more for event in events):
+            self._sweep()
         # The stream keeps many more events than one read brings: a reader that gets fewer has missed none.
         if len(events) == reads.EVENTS_PER_READ and _is_cut(
             before, self._link.query(reads.first_event(self._keys))

@@ -99,7 +99,7 @@ class AgentCore:
             ReportsFound: self._reports_found,
             CancelRequested: self._cancel,
             Tick: lambda _event, _now_s: None,
-            Doorbell: lambda _event, _now_s: self.claims.expect_work(),
+            Doorbell: lambda _event, _now_s: self.claims.hear_bell(),
             DrainRequested: self._drain,
             StopRequested: self._stop,
             LeaseEnded: lambda _event, now_s: self.termination.fence(now_s),
@@ -166,7 +166,7 @@ class AgentCore:
         self._progress.retracted(event.executor, event.retracted, now_s)
 
     def _executor_lost(self, event: ExecutorLost, now_s: float) -> None:
-        self._progress.executor_lost(event.executor, event.ended, now_s)
+        self._progress.executor_lost(event, now_s)
 
     def _reports_found(self, event: ReportsFound, _now_s: float) -> None:
         self.table.reports.outbox += event.items
@@ -236,7 +236,7 @@ class AgentCore:
         report = reports.take(now_s, is_idle=is_idle)
         if report is not None:
             actions.append(report)
-        claim = self.claims.take(now_s) if may_claim else None
+        claim = self.claims.take(now_s, may_start=may_claim)
         if claim is not None:
             actions.append(claim)
         if self._ending is not None and not self.table.records and reports.is_empty:

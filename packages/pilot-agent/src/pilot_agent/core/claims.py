@@ -29,6 +29,10 @@ class _Room(NamedTuple):
     """Whether the room is worth a claim: cores would lie idle, or half of what is held ahead is used up."""
 
 
+PASS_ON = Claim(0, 0, 0)
+"""Asks for nothing, so that Redis rings somebody else for what it rang here."""
+
+
 class Claims:
     """Decides on claims.
 
@@ -40,14 +44,31 @@ class Claims:
         self._scheduler = scheduler
         self.under_way: Claim | None = None
         self._expects_work = True
+        self._was_rung = False
         self._tried_cores = math.inf
         """Up to so many cores, Redis had nothing more."""
         self._paused_until_s = -math.inf
         self._pause_s = 0.0
 
-    def take(self, now_s: float) -> Claim | None:
-        """Return the claim that is to be sent now, if any."""
-        if self.under_way is not None or now_s < self._paused_until_s:
+    def take(self, now_s: float, *, may_start: bool) -> Claim | None:
+        """Return the claim that is to be sent now, if any.
+
+        Args:
+            now_s: The time.
+            may_start: Whether the pilot may start units.
+        """
+        if self.under_way is not None:
+            return None
+        claim = self._wanted(now_s) if may_start else None
+        if claim is None and self._was_rung:
+            claim = PASS_ON
+        if claim is not None:
+            self._was_rung = False
+        self.under_way = claim
+        return claim
+
+    def _wanted(self, now_s: float) -> Claim | None:
+        if now_s < self._paused_until_s:
             return None
         if not self._expects_work and self._tried_cores == math.inf:
             return None
@@ -58,8 +79,7 @@ class Claims:
         if not self._expects_work and not room.reserve and room.cores <= self._tried_cores:
             return None
         self._expects_work = False
-        self.under_way = Claim(want, room.cores, room.reserve)
-        return self.under_way
+        return Claim(want, room.cores, room.reserve)
 
     def _room(self, now_s: float) -> _Room:
         scheduler = self._scheduler
@@ -84,15 +104,19 @@ class Claims:
     def answered(self, units: int, cores: int) -> None:
         """Take the reply: so many units came, which ask for so many cores in all."""
         claim, self.under_way = self.under_way, None
-        if claim is None:
+        if claim is None or claim is PASS_ON:
             return
         if units >= claim.want or cores >= claim.cores:
             self._expects_work = True
         self._tried_cores = math.inf if claim.reserve else claim.cores - cores
 
     def expect_work(self) -> None:
-        """Note that the doorbell rang."""
+        """Note that Redis may have something."""
         self._expects_work = True
+
+    def hear_bell(self) -> None:
+        """Note that the doorbell rang. It is answered, if only to have it passed on."""
+        self._expects_work = self._was_rung = True
 
     def void(self) -> None:
         """Note that no reply will come to the claim under way, if there is one."""

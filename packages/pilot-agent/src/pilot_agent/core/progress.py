@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pilot_agent.actions import ReportItem
-from pilot_agent.events import ClaimedUnit
+from pilot_agent.events import ClaimedUnit, ExecutorLost
 from pilot_agent.scheduler.placement import Placement
 from pilot_agent.scheduler.scheduler import Plan
 from pilot_agent.unit_record import CHAINED, CONFIRMING, PLACED, UnitRecord
@@ -177,15 +177,16 @@ class Progress:
                 self._table.scheduler.vacate(record)
                 self._table.scheduler.add(record, now_s)
 
-    def executor_lost(self, executor: int, ended: Iterable[Sequence[Any]], now_s: float) -> None:
+    def executor_lost(self, event: ExecutorLost, now_s: float) -> None:
         """Report what an executor leaves behind: what ran is lost, what it held ahead goes back.
 
         A unit whose end it had noted, but not told, may have been followed by the next one in line, or by one that it
         was asked for in vain: those count as having run.
         """
-        table = self._table
+        table, executor = self._table, event.executor
+        begun = {(unit_id, attempt) for unit_id, attempt, *_ in event.begun}
         followed: set[int] = set()
-        for unit_id, attempt, end, *_ in ended:
+        for unit_id, attempt, end, *_ in event.ended:
             record = table.records.get(unit_id)
             if record is not None:
                 width = record.shape.cores
@@ -193,7 +194,8 @@ class Progress:
                 heir = table.scheduler.chains.oldest(executor, width)
                 self.ended(executor, [(unit_id, attempt, end, heir.id if heir else None)], now_s)
         for record in [record for record in table.records.values() if record.executor == executor]:
-            ran = record.phase == PLACED or (record.is_retracting and record.shape.cores in followed)
-            table.close(record, record.cause or (EXECUTOR_DIED if ran else NEVER_STARTED))
+            ran = record.phase == PLACED or (record.id, record.attempt) in begun
+            may_have_run = record.is_retracting and record.shape.cores in followed
+            table.close(record, record.cause or (EXECUTOR_DIED if ran or may_have_run else NEVER_STARTED))
         table.frames.forget(executor)
         table.scheduler.slots.lose_executor(executor)

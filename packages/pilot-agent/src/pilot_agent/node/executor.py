@@ -21,9 +21,10 @@ from types import FrameType
 from typing import Any, Callable, NamedTuple
 
 from pilot_agent.journal import JournalWriter
-from pilot_agent.node.frames import PROTOCOL, FrameError, encode_frame, frame_of
+from pilot_agent.node.frames import PROTOCOL, FrameError, encode, encode_frame, frame_of
 from pilot_agent.node.lanes import LanePool
 from pilot_agent.node.link import HeadLink
+from pilot_agent.node.orders import Order
 from pilot_agent.node.reports import Reports
 from pilot_agent.node.runner import UnitRunner
 from pilot_agent.node.starter import Starter
@@ -67,7 +68,7 @@ class Executor:
         self._journal = JournalWriter(options.journal, self._name)
         lanes = LanePool(os.path.join(options.sandbox, "lanes"), options.executor)
         self._units = UnitRunner(
-            Starter(options.sandbox, lanes, environment), lanes, self._reports, self._log
+            Starter(options.sandbox, lanes, environment), lanes, self._reports, self._log, self._note_begun
         )
         self._verbs: dict[str, Callable[[Any], None]] = {
             "start": self._units.start,
@@ -139,15 +140,22 @@ class Executor:
     def _report(self) -> None:
         """Write the journal, then tell the head."""
         lines, message = self._reports.take()
+        self._write_down(lines)
+        self._link.send(frame_of(message))
+        self._watch_link()
+
+    def _note_begun(self, order: Order) -> None:
+        """Write down at once what starts: if it ends this process, it must not start again as if it never had."""
+        self._write_down(f'["B",{encode(order.id)},{order.attempt}]\n')
+
+    def _write_down(self, lines: str) -> None:
         try:
             self._journal.append_lines(lines)
             if self._journal.full:
                 self._journal.rotate()
         except OSError as error:
-            # The head still hears of these ends; they are lost only if it dies before Redis has them.
+            # The head still hears of it; it is lost only if this process or the head dies before that.
             self._log(f"journal not written: {error}")
-        self._link.send(frame_of(message))
-        self._watch_link()
 
     def _watch_link(self) -> None:
         """Wake when the head can take more, but only while something waits for that."""

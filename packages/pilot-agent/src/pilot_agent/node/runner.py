@@ -44,9 +44,15 @@ class UnitRunner:
     """Runs units for the executor that owns it."""
 
     def __init__(
-        self, starter: Starter, lanes: LanePool, reports: Reports, log: Callable[[str], None]
+        self,
+        starter: Starter,
+        lanes: LanePool,
+        reports: Reports,
+        log: Callable[[str], None],
+        note_begun: Callable[[Order], None],
     ) -> None:
         self._starter = starter
+        self._note_begun = note_begun
         self._lanes = lanes
         self._reports = reports
         self._log = log
@@ -167,10 +173,17 @@ class UnitRunner:
     def _end(self, unit: Running, exit_: Exit) -> None:
         """Start the successor before anything else is done about the unit that ended, but report it afterwards."""
         ended = Ended(unit, exit_, time.time(), self._stopping)
-        successor = self._chain.next(unit.order.width)
+        successor = self._take_next(unit.order.width)
         failures = self._start_first_possible(successor, unit.cores)
         self._report_end(unit.order, lambda: end_unit(ended, self._lanes, self._oom.fresh_kill), successor)
         self._report_failures(failures)
+
+    def _take_next(self, width: int) -> Launch | None:
+        """Take the chained order that starts now; nobody but this process knows which one that is."""
+        launch = self._chain.next(width)
+        if launch is not None:
+            self._note_begun(launch.order)
+        return launch
 
     def _start_on(self, launch: Launch, cores: list[int]) -> None:
         self._report_failures(self._start_first_possible(launch, cores))
@@ -183,7 +196,7 @@ class UnitRunner:
         """
         failures: list[_Failure] = []
         while launch is not None and (end := self._try_start(launch, cores)) is not None:
-            successor = self._chain.next(launch.order.width)
+            successor = self._take_next(launch.order.width)
             failures.append(_Failure(launch.order, end, successor))
             launch = successor
         return failures

@@ -8,7 +8,7 @@ if has_ended(pilot) then return refuse_ended(pilot) end
 local name = 'pilot:' .. pilot
 local epoch = pilot_record(pilot).epoch
 if read('HGET', name, 'instance') ~= instance then
-  epoch = string.format('%.0f', later_than(epoch))
+  epoch = digits(later_than(epoch))
   write('HSET', name, 'epoch', epoch, 'instance', instance, unpack(ARGV, 5))
   write('DEL', 'claim:' .. pilot)
 end

@@ -16,12 +16,16 @@ local function make_ready(id, u, at_front)
   push(id, u.queue, at_front)
 end
 
+local function end_if_canceled(id, u)
+  if not any('cancels') or read('HEXISTS', 'cancels', id) == 0 then return false end
+  explain(id, 'canceled')
+  conclude(id, u, 'C')
+  return true
+end
+
 -- Back to the front of its queue, unless the user has canceled it meanwhile. `is_free`: it had not started.
 local function requeue(id, u, is_free)
-  if any('cancels') and read('HEXISTS', 'cancels', id) == 1 then
-    explain(id, 'canceled')
-    return conclude(id, u, 'C')
-  end
+  if end_if_canceled(id, u) then return end
   if is_free and tonumber(u.attempt) >= FREE_ATTEMPTS then
     explain(id, 'poison')
     return conclude(id, u, 'F')
@@ -33,6 +37,7 @@ end
 local function give_back(id, u)
   if u.state ~= 'R' then return requeue(id, u, true) end
   if spend(u, 'restarts') then return requeue(id, u, false) end
+  if end_if_canceled(id, u) then return end
   explain(id, 'lost')
   conclude(id, u, 'F')
 end

@@ -42,9 +42,9 @@ local function set_pilot(name, state, reason)
   announce('P', name .. ':' .. state)
 end
 
--- Epochs and numbers of orders only grow, also when the server has forgotten the last one: they follow its clock.
-local function later_than(number)
-  return math.max(now, (whole(number) or 0) + 1)
+-- Epochs only grow, also when the server has forgotten the last one: they follow its clock.
+local function later_than(epoch)
+  return math.max(now, (whole(epoch) or 0) + 1)
 end
 
 -- Whose queues a pilot may take from: its own and those of the services that use it.
@@ -78,12 +78,13 @@ local function tell(name, order)
   list[#list + 1] = order
 end
 
+-- Their numbers only grow, like epochs; they count microseconds, so that no number of orders runs ahead of the clock.
 local function flush_orders()
   for name, list in pairs(orders) do
     write('HSETNX', 'pilots', name, '')
-    local number = later_than(read('HGET', 'pilot:' .. name, 'control_sequence'))
-    for i, order in ipairs(list) do list[i] = (number + i - 1) .. ' ' .. order end
-    write('HSET', 'pilot:' .. name, 'control_sequence', number + #list - 1)
+    local last = math.max(now * 1000, whole(read('HGET', 'pilot:' .. name, 'control_sequence'), 16) or 0)
+    for i, order in ipairs(list) do list[i] = digits(last + i) .. ' ' .. order end
+    write('HSET', 'pilot:' .. name, 'control_sequence', digits(last + #list))
     write_all('RPUSH', 'control:' .. name, list)
     ring(name, 'control')
   end

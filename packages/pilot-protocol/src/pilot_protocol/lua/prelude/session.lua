@@ -29,9 +29,14 @@ local function write(command, name, ...)
   return redis.call(command, prefix .. name, ...)
 end
 
--- A number that a script has written; nil for one that somebody has spoilt. Lua writes no more digits than these in full.
-local function whole(text)
-  return text and #text <= 14 and string.match(text, '^%d+$') and tonumber(text) or nil
+-- A number that a script has written; nil for one that somebody has spoilt. Lua writes 14 digits in full by itself, and
+-- counts with 16.
+local function whole(text, most_digits)
+  return text and #text <= (most_digits or 14) and string.match(text, '^%d+$') and tonumber(text) or nil
+end
+
+local function digits(number)
+  return string.format('%.0f', number)
 end
 
 -- In pieces: Lua hands over some thousand values at most.
