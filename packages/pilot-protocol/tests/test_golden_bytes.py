@@ -170,6 +170,7 @@ def the_pilot_operations() -> dict[str, Any]:
         "open": pilot_ops.open_session(KEYS, "1.0", LEASE_MS),
         "open again what the server has lost": pilot_ops.open_session(KEYS, "1.0", LEASE_MS, rebuilt=True),
         "create pilot": pilot_ops.create_pilot(KEYS, PILOT_ID, SERVICE, b"<sealed description>"),
+        "note placeholder": pilot_ops.note_placeholder(KEYS, PILOT_ID, b"<sealed handle>"),
         "register": pilot_ops.register(KEYS, PILOT_ID, "nonce", LEASE_MS, {"cores": 4, "label": ","}),
         "sync": pilot_ops.sync(KEYS, PILOT_ID, EPOCH, LEASE_MS, [(UNITS[0], 1), (UNITS[1], 2)]),
         "sync with empty hands": pilot_ops.sync(KEYS, PILOT_ID, EPOCH, LEASE_MS, []),

@@ -46,6 +46,22 @@ def test_announced_again_it_stays_as_it_is(session: ScriptedSession) -> None:
     )
 
 
+def test_the_handle_of_its_placeholder_is_kept_also_before_the_pilot_is_announced_again(
+    session: ScriptedSession,
+) -> None:
+    def handle(name: str) -> bytes | None:
+        return session.link.query(reads.pilot(session.keys, name)).get("placeholder")
+
+    pilot = session.pilot()
+    assert handle(pilot.name) is None
+    for text in (b"first", b"second \xff"):
+        assert session.run(pilot_ops.note_placeholder(session.keys, pilot.name, text)) == 1
+        assert handle(pilot.name) == text
+    session.run(pilot_ops.note_placeholder(session.keys, "p-forgotten", b"handle"))
+    session.run(pilot_ops.create_pilot(session.keys, "p-forgotten", SERVICE, b"description"))
+    assert handle("p-forgotten") == b"handle"
+
+
 def test_the_epoch_only_grows(session: ScriptedSession) -> None:
     pilot = session.pilot()
     epochs = [pilot.epoch]

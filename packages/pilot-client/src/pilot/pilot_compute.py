@@ -73,8 +73,9 @@ class PilotCompute(Getters):
         """Everything about the pilot, read from Redis.
 
         ``state``, ``service_url``, ``nodes``, ``cores``, ``gpus``, ``free_cores``, ``walltime_left_s``,
-        ``agent_version``, ``job`` (what the resource calls it), ``reason`` and ``message`` (why it ended, with the end
-        of the agent's log when it failed), ``timestamps``. None where there is nothing to say yet.
+        ``agent_version``, ``job`` (what the resource calls it), ``resource_says`` (why the job waits, in the words of
+        its batch system), ``reason`` and ``message`` (why it ended, with the end of the agent's log when it failed),
+        ``timestamps``. None where there is nothing to say yet.
 
         Raises:
             CoordinationError: The server cannot be reached.

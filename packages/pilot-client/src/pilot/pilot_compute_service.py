@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any, final
 
 from pilot_protocol.compute_descriptions import validate_pilot_compute
-from pilot_protocol.errors import SubmissionError
 from pilot_protocol.pilot_ops import PilotEnd
 from pilot_protocol.specs import PilotSpec
 from pilot_protocol.states import State
@@ -17,9 +16,10 @@ from .following import follow_pilots
 from .identifiers import new_id
 from .open_sessions import choose, find
 from .pilot_compute import PilotCompute
-from .pilot_ending import agent_ended, cancel_pilots
+from .pilot_ending import cancel_pilots
+from .pilot_loss import agent_ended
 from .session import Session
-from .submission import AgentEnd, PilotOrder, submitter_for
+from .submission import AgentEnd, PilotOrder, Placeholder
 from .tracker import TrackedPilot
 
 
@@ -59,7 +59,7 @@ class PilotComputeService:
         return self.session.url_of("pcs", self.id)
 
     def create_pilot(self, pilot_compute_description: Mapping[str, object]) -> PilotCompute:
-        """Create a pilot and return at once; it becomes Running when its agent has started.
+        """Create a pilot and return when its resource has taken it; it becomes Running when its agent has started.
 
         Args:
             pilot_compute_description: A dict or a PilotComputeDescription.
@@ -68,22 +68,30 @@ class PilotComputeService:
             CoordinationError: The server cannot be reached.
             DescriptionError: A key or a value is not allowed.
             SubmissionError: The resource does not take the pilot.
+            MissingExtraError: The resource needs something that is not installed.
         """
         payload = validate_pilot_compute(pilot_compute_description)
         spec = PilotSpec.from_payload(payload)
-        submitter = submitter_for(spec.service_url)
         pilot = new_id("p")
         self.session.listen()
         self.session.store.create_pilot(pilot, self.id, payload)
         tracked = self.session.tracker.set_pilot(TrackedPilot(pilot, self.id, spec.cores, State.Pending))
-        try:
-            placeholder = submitter.submit(PilotOrder(pilot, spec, self._agent_settings()), self._agent_ended)
-        except SubmissionError as error:
-            self.session.store.end_pilot(pilot, PilotEnd("Failed", "start", str(error)))
-            raise
-        self.session.placeholders[pilot] = placeholder
+        placeholder = self._submit(PilotOrder(pilot, spec, self._agent_settings()))
         tracked.cores = placeholder.cores or tracked.cores
         return PilotCompute.of(self.session, tracked)
+
+    def _submit(self, order: PilotOrder) -> Placeholder:
+        session = self.session
+        try:
+            submitter = session.ways.submitter_for(order.spec)
+            placeholder = submitter.submit(order, self._agent_ended)
+        except BaseException as error:  # Ctrl-C as well: nobody will ever run this pilot
+            session.store.end_pilot(order.pilot, PilotEnd("Failed", "start", str(error) or repr(error)))
+            raise
+        session.placeholders[order.pilot] = placeholder
+        if placeholder.handle:
+            session.store.note_placeholder(order.pilot, placeholder.handle)
+        return placeholder
 
     def list_pilots(self) -> list[PilotCompute]:
         """Return the pilots of this service, ended ones too."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from pilot_protocol.errors import CoordinationError
 from pilot_protocol.pilot_ops import PilotEnd
 from pilot_protocol.states import State
 
+from .placeholders import placeholder_of
 from .session import Session
-from .submission import AgentEnd
 from .tracker import TrackedPilot
 
 logger = logging.getLogger(__name__)
@@ -44,25 +43,13 @@ def cancel_pilots(session: Session, pilots: Sequence[TrackedPilot]) -> None:
         _see_off(session, pilot)
 
 
-def agent_ended(session: Session, end: AgentEnd) -> None:
-    """Take the news that all processes of an agent are gone: end its pilot, unless the agent has done so itself."""
-    tracked = session.tracker.pilots[end.pilot]
-    if not tracked.is_live:
-        return
-    try:
-        session.store.end_pilot(end.pilot, _how(session, tracked, end))
-    except CoordinationError as error:
-        if session.is_open:
-            logger.warning("pilot %s is gone: %s", end.pilot, error, extra={"action": "pilot.lost"})
-
-
 def _ask(session: Session, pilot: TrackedPilot) -> None:
-    placeholder = session.placeholders.get(pilot.id)
+    placeholder = placeholder_of(session, pilot)
     if pilot.state is State.Running:
         session.store.stop_pilot(pilot.id)
     elif placeholder is not None:
         placeholder.kill()
-    else:  # submitted by another process: an agent that comes later is turned away
+    else:  # nobody finds its job: an agent that comes later is turned away
         session.store.end_pilot(pilot.id, PilotEnd("Canceled", "canceled"))
 
 
@@ -78,14 +65,14 @@ def _force(session: Session, pilots: Sequence[TrackedPilot]) -> None:
 
 def _see_off(session: Session, pilot: TrackedPilot) -> None:
     """Return when nothing is left of a pilot that this process has submitted."""
-    placeholder = session.placeholders.get(pilot.id)
+    placeholder = placeholder_of(session, pilot)
     if placeholder is not None and not pilot.is_live and not placeholder.wait(GONE_LIMIT_S):
         placeholder.kill()
         placeholder.wait(GONE_LIMIT_S)
 
 
 def _kill(session: Session, pilot: TrackedPilot) -> None:
-    placeholder = session.placeholders.get(pilot.id)
+    placeholder = placeholder_of(session, pilot)
     if pilot.is_live and placeholder is not None:
         logger.warning("pilot %s does not answer and is killed", pilot.id, extra={"action": "pilot.killed"})
         placeholder.kill()
@@ -93,13 +80,3 @@ def _kill(session: Session, pilot: TrackedPilot) -> None:
 
 def _have_ended(session: Session, pilots: Sequence[TrackedPilot], limit_s: float) -> bool:
     return session.wait_for(lambda: not any(pilot.is_live for pilot in pilots), limit_s)
-
-
-def _how(session: Session, tracked: TrackedPilot, end: AgentEnd) -> PilotEnd:
-    if end.pilot in session.canceled:
-        return PilotEnd("Canceled", "canceled")
-    reason, when = (
-        ("lost", "while it ran") if tracked.state is State.Running else ("start", "before it had started")
-    )
-    said = f"; it said last:\n{end.log.rstrip()}" if end.log.strip() else ""
-    return PilotEnd("Failed", reason, f"the agent ended {when}, exit code {end.exit_code}{said}")

@@ -30,7 +30,7 @@ from .identifiers import new_id
 from .server_facts import SNAPSHOTS
 from .session_file import EmbeddedServer, SessionFile, SessionFiles
 from .store import Store
-from .submission import Placeholder
+from .submission import Placeholder, Ways
 from .tracker import Tracker
 from .watcher import Watcher
 
@@ -59,7 +59,8 @@ class Session:
         seal: Signs and checks its records.
         tracker: What is known of its units and pilots.
         store: Writes.
-        placeholders: Of the pilots that this process submitted.
+        placeholders: Of the pilots that this process submitted, or has found again.
+        ways: The ways of submission that are open.
         canceled: The pilots that this process was asked to cancel.
         is_open: False when the session was closed.
     """
@@ -74,6 +75,7 @@ class Session:
         self.seal = Seal(file.session, bytes.fromhex(file.key_hex))
         self.tracker = Tracker()
         self.placeholders: dict[str, Placeholder] = {}
+        self.ways = Ways(self.url)
         self.canceled: set[str] = set()
         self._server = server
         self._process = os.getpid()
@@ -165,6 +167,7 @@ class Session:
             self._stop_all()
         if self._watcher is not None:
             self._watcher.stop()
+        self.ways.close()
         self.store.link.close()
         self.tracker.fail(CoordinationError(f"session {self.id} was closed"))
         if self._server is not None:
@@ -220,6 +223,7 @@ class Session:
         self.tracker.renew_lock()
         self.store = self._new_store(self.lease_s)
         self.placeholders = {}
+        self.ways = Ways(self.url)
         self._server = None
         self._watcher = None
 

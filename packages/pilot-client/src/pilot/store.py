@@ -52,7 +52,7 @@ class Store:
         self._tracker = tracker
         self._opening = pilot_ops.open_session(keys, PROTOCOL, int(lease_s * 1000))
         self._reopening = pilot_ops.open_session(keys, PROTOCOL, int(lease_s * 1000), rebuilt=True)
-        self._pilots: dict[str, Operation[int]] = {}
+        self._pilots: dict[str, list[Operation[int]]] = {}
         self._attachments: dict[tuple[str, str], Operation[tuple[str, ...]]] = {}
         self._outbox = Outbox(max(KEEP_S, lease_s))
 
@@ -92,7 +92,14 @@ class Store:
         sealed = self._seal.close(signing.PILOT, pilot, codec.encode(description))
         operation = pilot_ops.create_pilot(self._keys, pilot, service, sealed)
         self._run(operation)
-        self._pilots[pilot] = operation
+        self._pilots[pilot] = [operation]
+
+    def note_placeholder(self, pilot: str, handle: str) -> None:
+        """Note what a client needs to find a pilot's placeholder job again."""
+        sealed = self._seal.close(signing.PLACEHOLDER, pilot, handle.encode())
+        operation = pilot_ops.note_placeholder(self._keys, pilot, sealed)
+        self._run(operation)
+        self._pilots[pilot].append(operation)
 
     def stop_pilot(self, pilot: str) -> None:
         """Ask a pilot's agent to end now; nothing happens when it has ended."""
@@ -141,7 +148,12 @@ class Store:
 
     def _live_pilots(self) -> list[Operation[int]]:
         ended = {pilot.id for pilot in list(self._tracker.pilots.values()) if not pilot.is_live}
-        return [operation for pilot, operation in list(self._pilots.items()) if pilot not in ended]
+        return [
+            operation
+            for pilot, operations in list(self._pilots.items())
+            if pilot not in ended
+            for operation in operations
+        ]
 
     def _say(self, operation: Operation[T]) -> T:
         said = self._outbox.put(operation)

@@ -64,6 +64,11 @@ def create_pilot(keys: Keys, pilot: str, service: str, description: bytes) -> Op
     return Operation("create_pilot", keys.prefix, (pilot, service, description), int)
 
 
+def note_placeholder(keys: Keys, pilot: str, handle: bytes) -> Operation[int]:
+    """Note what a client needs to find a pilot's placeholder job again, sealed."""
+    return Operation("note_placeholder", keys.prefix, (pilot, handle), int)
+
+
 def register(
     keys: Keys, pilot: str, instance: str, lease_ms: int, record: Mapping[str, Argument]
 ) -> Operation[Registered]:

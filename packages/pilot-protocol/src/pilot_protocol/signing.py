@@ -21,6 +21,7 @@ RESULT = b"result"
 CANCEL = b"cancel"
 CONTROL = b"control"
 PILOT = b"pilot"
+PLACEHOLDER = b"placeholder"
 
 
 class Seal:

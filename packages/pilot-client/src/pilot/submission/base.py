@@ -36,13 +36,15 @@ class AgentEnd:
 
     Attributes:
         pilot: Its pilot.
-        exit_code: Of its first process; negative when a signal ended it.
+        exit_code: Of its first process; negative when a signal ended it; None when its resource does not tell.
         log: The end of what it wrote to standard error.
+        words: What its resource said of the end; mostly empty.
     """
 
     pilot: str
-    exit_code: int
+    exit_code: int | None
     log: str
+    words: str = ""
 
 
 Notify = Callable[[AgentEnd], None]
@@ -55,6 +57,14 @@ class Placeholder(Protocol):
     @property
     def job(self) -> str:
         """What the resource calls it: a process id, the number of a batch job."""
+
+    @property
+    def handle(self) -> str:
+        """What finds it again, see `Submitter.attach`; empty when nothing does."""
+
+    @property
+    def news(self) -> str:
+        """What its resource said of it last: why it waits, for example; mostly empty."""
 
     @property
     def cores(self) -> int | None:
@@ -71,11 +81,26 @@ class Submitter(Protocol):
     """One way of submission."""
 
     def submit(self, order: PilotOrder, notify: Notify) -> Placeholder:
-        """Hand a pilot to its resource, and return at once.
+        """Hand a pilot to its resource, and return when that has taken it.
 
         Raises:
             SubmissionError: The resource does not take it.
         """
+
+    def attach(self, order: PilotOrder, handle: str, notify: Notify) -> Placeholder:
+        """Return the placeholder of a pilot that another process submitted.
+
+        Args:
+            order: The pilot; its settings are not needed.
+            handle: Of the placeholder.
+            notify: Told when all of the agent's processes are gone.
+
+        Raises:
+            SubmissionError: The resource cannot be reached.
+        """
+
+    def close(self) -> None:
+        """Give up what is open to the resource; jobs stay."""
 
 
 def scheme_of(service_url: str) -> str:

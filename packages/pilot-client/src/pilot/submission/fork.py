@@ -60,6 +60,16 @@ class ForkPlaceholder:
         self._sandbox = sandbox
         self._gone = threading.Event()
 
+    @property
+    def handle(self) -> str:
+        """Empty: only its parent hears of its end."""
+        return ""
+
+    @property
+    def news(self) -> str:
+        """Empty: it waits for nothing."""
+        return ""
+
     def kill(self) -> None:
         """Kill the agent; its executors kill the units when they see it gone."""
         if self._process.poll() is None:
@@ -122,6 +132,17 @@ class ForkSubmitter:
         placeholder = ForkPlaceholder(order, process, sandbox, cores)
         placeholder.watch(lifeline, notify)
         return placeholder
+
+    def attach(self, order: PilotOrder, _handle: str, _notify: Notify) -> ForkPlaceholder:
+        """Refuse: agents on this machine have no handle.
+
+        Raises:
+            SubmissionError: Always.
+        """
+        raise SubmissionError(f"pilot {order.pilot} was started by another process of this machine, which ends it")
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def _refuse_what_is_not_done(spec: PilotSpec) -> None:
