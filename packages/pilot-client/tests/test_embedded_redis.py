@@ -316,7 +316,8 @@ def test_a_killed_keeper_takes_its_server_along(program: ServerBinary, config: C
 
 def patient(url: str) -> closing[Any]:
     """Connect like a client that waits for a server to come back."""
-    back_soon = [redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError]
+    # OSError: redis-py 7.0 tries again before it has turned a refused connection into an error of its own.
+    back_soon = [redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSError]
     return connect(url, retry=Retry(ConstantBackoff(0.01), 1000), retry_on_error=back_soon)
 
 

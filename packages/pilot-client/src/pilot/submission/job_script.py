@@ -149,7 +149,7 @@ def _counted(lines: Sequence[str]) -> Iterator[str]:
 
 def _is_whole_command(line: str) -> bool:
     """Return whether a line is sure to be a command of its own, so that another one may stand before it."""
-    if _COMPOUND_TEXT.search(line):
+    if _COMPOUND_TEXT.search(line) or line.count("(") != line.count(")"):
         return False
     try:
         words = shlex.split(line, comments=True)

@@ -6,6 +6,7 @@ a file under its name is whole, belongs to the user alone, and secrets went in t
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import shlex
@@ -122,9 +123,14 @@ def read_tail(place: Place, path: str, limit_bytes: int) -> str:
 
 def _read(bundle: Bundle) -> bytes:
     try:
-        return bundle.path.read_bytes()
+        data = bundle.path.read_bytes()
     except OSError as error:
         raise SubmissionError(f"the agent's file {bundle.path} cannot be read: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != bundle.digest:
+        raise SubmissionError(
+            f"the agent's file {bundle.path} is no longer what it was; submit the pilot again"
+        )
+    return data
 
 
 def _prepare(

@@ -17,8 +17,9 @@ def shell_word(path: str) -> str:
     home = _HOME_OF.match(path)
     if home is None:
         return _expanding(path) or "''"
-    rest = _expanding(path[home.end() :])
-    return (f"~{home[1]}" if home[1] else '"$HOME"') + rest
+    start = f"~{home[1]}" if home[1] else '"$HOME"'
+    rest = path[home.end() :]
+    return f"{start}/{_expanding(rest[1:])}" if rest else start  # a quoted slash would end no user's name
 
 
 def variables_in(path: str) -> list[str]:
