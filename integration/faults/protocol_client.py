@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -89,7 +89,7 @@ class ProtocolClient:
         self.keys = Keys(SESSION)
         self.seal = Seal(SESSION, key)
         self.seen = Seen()
-        self.redis: redis.Redis
+        self.redis: Any  # redis-py tells the types of its asyncio twin, too
         self._opening = pilot_ops.open_session(self.keys, protocol, int(lease_s * 1000))
         self._said: list[Operation[Any]] = []
         self._cursor = "0-0"
@@ -112,7 +112,7 @@ class ProtocolClient:
             # A pool would replace a broken connection in silence, and the change of the run id would not be noticed.
             single_connection_client=True,
         )
-        facts: dict[str, Any] = self.redis.info("server")
+        facts: dict[str, Any] = cast("dict[str, Any]", self.redis.info("server"))
         self._flags = knows_flags(str(facts["redis_version"]))
         known, self._boot = self._boot, str(facts["run_id"])
         if known not in ("", self._boot):

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -35,7 +36,7 @@ def main() -> None:
         ComputeDataService() as service,
     ):
         service.add_pilot_compute_service(pilots)
-        link = redis.Redis.from_url(server.url)
+        link: Any = redis.Redis.from_url(server.url)
         service.submit_compute_units({"executable": "/bin/true"} for _ in range(1000))
         client_kb, redis_bytes = process_cpu.resident_kb(os.getpid()), link.info("memory")["used_memory"]
         start = time.perf_counter()

@@ -24,6 +24,7 @@ def test_defaults() -> None:
     assert config.log_level == "WARNING"
     assert config.sessions_dir == Path("/home/ada/.local/state/pilot/sessions")
     assert config.servers_dir == Path("/home/ada/.local/state/pilot/servers")
+    assert config.bundles_dir == Path("/home/ada/.cache/pilot/bundles")
 
 
 def test_everything_set() -> None:
@@ -35,6 +36,7 @@ def test_everything_set() -> None:
             "PILOT_LOG": "debug",
             "PILOT_REDIS_SERVER": "/opt/redis-server",
             "TMPDIR": "/scratch",
+            "XDG_CACHE_HOME": "/cache",
             "XDG_RUNTIME_DIR": "/run/user/7",
             "XDG_STATE_HOME": "/state",
         }
@@ -42,6 +44,7 @@ def test_everything_set() -> None:
     assert config == ClientConfig(
         home=Path("/home/ada"),
         state_home=Path("/state"),
+        cache_home=Path("/cache"),
         runtime_dir=Path("/run/user/7"),
         temporary_dir=Path("/scratch"),
         coordination_url="redis://host",
@@ -51,7 +54,12 @@ def test_everything_set() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["XDG_STATE_HOME", "XDG_RUNTIME_DIR", "TMPDIR"])
+def test_bundles_lie_in_the_cache_folder_that_is_set() -> None:
+    config = ClientConfig.from_environment({**HOME, "XDG_CACHE_HOME": "/cache"})
+    assert config.bundles_dir == Path("/cache/pilot/bundles")
+
+
+@pytest.mark.parametrize("name", ["XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "TMPDIR"])
 @pytest.mark.parametrize("value", ["", "relative/path", "."])
 def test_directories_that_are_empty_or_relative_count_as_unset(name: str, value: str) -> None:
     assert ClientConfig.from_environment({**HOME, name: value}) == ClientConfig.from_environment(HOME)

@@ -82,7 +82,7 @@ def server(program: ServerBinary, config: ClientConfig) -> Iterator[EmbeddedRedi
         yield started
 
 
-def connect(url: str, **options: Any) -> closing[redis.Redis]:
+def connect(url: str, **options: Any) -> closing[Any]:
     """Connect like the client does: without repeating commands."""
     return closing(redis.Redis.from_url(url, **{"retry": Retry(ConstantBackoff(0), 0), **options}))
 
@@ -314,9 +314,10 @@ def test_a_killed_keeper_takes_its_server_along(program: ServerBinary, config: C
 # --- it comes back ---
 
 
-def patient(url: str) -> closing[redis.Redis]:
+def patient(url: str) -> closing[Any]:
     """Connect like a client that waits for a server to come back."""
-    back_soon = [redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError]
+    # OSError: redis-py 7.0 tries again before it has turned a refused connection into an error of its own.
+    back_soon = [redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSError]
     return connect(url, retry=Retry(ConstantBackoff(0.01), 1000), retry_on_error=back_soon)
 
 

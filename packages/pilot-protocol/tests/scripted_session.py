@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -40,7 +40,7 @@ class ServerLink:
     def __init__(self, socket: str, **credentials: str) -> None:
         options: dict[str, Any] = {"protocol": 2, "retry": Retry(NoBackoff(), 0), **credentials}
         self.client: Any = redis.Redis(unix_socket_path=socket, **options)
-        facts: dict[str, Any] = self.client.info("server")
+        facts: dict[str, Any] = cast("dict[str, Any]", self.client.info("server"))
         self.boot = str(facts["run_id"])
         self.version = tuple(map(int, str(facts["redis_version"]).split(".")))
         self.scripts = {name: script(name, flags=knows_flags(str(facts["redis_version"]))) for name in NAMES}

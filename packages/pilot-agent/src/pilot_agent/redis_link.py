@@ -12,7 +12,7 @@ import asyncio
 import re
 from typing import Any, TypeVar
 
-from redis.asyncio import Connection, ConnectionPool
+from redis.asyncio.connection import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (

@@ -26,6 +26,7 @@ class ClientConfig:
         redis_server: ``PILOT_REDIS_SERVER``, path or name of the program for an embedded server; None when unset.
         home: The user's home directory.
         state_home: ``XDG_STATE_HOME``, by default ``~/.local/state``.
+        cache_home: ``XDG_CACHE_HOME``; None when unset. What lies there can be made again.
         runtime_dir: ``XDG_RUNTIME_DIR``; None when unset. It lies in memory and ends with the login session.
         temporary_dir: ``TMPDIR``, by default ``/tmp``.
         search_path: ``PATH``; None when unset.
@@ -34,6 +35,7 @@ class ClientConfig:
 
     home: Path
     state_home: Path
+    cache_home: Path | None = None
     runtime_dir: Path | None = None
     temporary_dir: Path = Path("/tmp")  # noqa: S108 - the directory of directories; ours are made 0700 below it
     coordination_url: str | None = field(default=None, repr=False)  # may hold a password
@@ -58,6 +60,7 @@ class ClientConfig:
         return cls(
             home=home,
             state_home=_absolute(given, "XDG_STATE_HOME") or home / ".local" / "state",
+            cache_home=_absolute(given, "XDG_CACHE_HOME"),
             runtime_dir=_absolute(given, "XDG_RUNTIME_DIR"),
             temporary_dir=_absolute(given, "TMPDIR") or cls.temporary_dir,
             coordination_url=given.get("PILOT_COORDINATION_URL"),
@@ -75,6 +78,11 @@ class ClientConfig:
     def servers_dir(self) -> Path:
         """Where embedded servers that stay keep their data."""
         return self.state_home / "pilot" / "servers"
+
+    @property
+    def bundles_dir(self) -> Path:
+        """Where agent bundles are kept: below the user's cache folder, by default ``~/.cache``."""
+        return (self.cache_home or self.home / ".cache") / "pilot" / "bundles"
 
 
 def _absolute(given: Mapping[str, str], name: str) -> Path | None:

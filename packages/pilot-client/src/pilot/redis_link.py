@@ -12,9 +12,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -219,7 +219,8 @@ class RedisLink:
             raise
 
     def _greeted(self, client: redis.Redis) -> _Server:
-        server = _Server(client, ServerFacts.from_info(client.info()))
+        info = cast("Mapping[str, Any]", client.info())  # its type tells of redis-py's asyncio twin, too
+        server = _Server(client, ServerFacts.from_info(info))
         server.facts.check(self.place)
         if self._restore is not None and self._boot not in {"", server.facts.boot}:
             logger.info("server.restarted place=%s", self.place, extra={"action": "server.restarted"})

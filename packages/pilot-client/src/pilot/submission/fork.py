@@ -8,7 +8,6 @@ The invariant: the file with the secrets is its owner's alone, and no file in a 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -23,10 +22,10 @@ from urllib.parse import urlsplit
 
 from pilot.private_files import write_private
 from pilot_protocol.errors import CoordinationError, SubmissionError
-from pilot_protocol.keys import label_of
 from pilot_protocol.specs import PilotSpec
 from pilot_protocol.user_warnings import warn_user
 
+from . import agent_settings
 from .base import AgentEnd, Notify, PilotOrder
 
 logger = logging.getLogger(__name__)
@@ -182,21 +181,9 @@ def _make_sandbox(working_directory: str, pilot: str) -> Path:
 
 
 def _write_config(order: PilotOrder, sandbox: Path, more: dict[str, Any]) -> Path:
-    spec = order.spec
-    content = {
-        **order.settings,
-        **more,
-        "pilot": order.pilot,
-        "sandbox": str(sandbox),
-        "walltime_s": spec.walltime_s,
-        "label": label_of(spec.affinity_datacenter_label, spec.affinity_machine_label),
-        "gpus": spec.gpus_per_node,
-        "memory_mb": spec.memory_per_node_mb,
-        "options": dict(spec.agent_options),
-    }
-    path = sandbox / "agent.json"
+    path = sandbox / agent_settings.FILE
     try:
-        write_private(path, json.dumps(content, indent=1).encode() + b"\n")
+        write_private(path, agent_settings.settings_of(order, str(sandbox), more))
     except CoordinationError as error:
         raise SubmissionError(f"the settings of pilot {order.pilot} cannot be written: {error}") from error
     return path

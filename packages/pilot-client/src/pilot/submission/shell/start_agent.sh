@@ -1,0 +1,32 @@
+# Find an interpreter among the positional parameters, and become the agent.
+
+pilot_missing() {
+    printf 'pilot: %s cannot be read on %s: %s\n' "$1" "$(uname -n)" "$2" >&2
+    exit 97
+}
+
+cd /
+
+pilot_probe="import sys; print('%d.%d.%d' % sys.version_info[:3]); import zlib; sys.exit(sys.version_info[:2] < $pilot_least)"
+pilot_python=
+pilot_tried=
+for pilot_candidate in "$@"; do
+    command -v "$pilot_candidate" >/dev/null 2>&1 || continue
+    if pilot_found=$("$pilot_candidate" -E -s -c "$pilot_probe" </dev/null 2>/dev/null); then
+        pilot_python=$pilot_candidate
+        break
+    fi
+    pilot_tried="$pilot_tried${pilot_tried:+, }$pilot_candidate (${pilot_found:-does not run})"
+done
+if [ -z "$pilot_python" ]; then
+    printf 'pilot: no Python %s or newer, with zlib, on %s; tried: %s; found: %s\n' \
+        "$pilot_least_shown" "$(uname -n)" "$*" "${pilot_tried:-none of them}" >&2
+    echo "pilot: name one with the key python of the pilot's description, or load one in its setup" >&2
+    exit 96
+fi
+
+[ -r "$pilot_bundle" ] || pilot_missing "$pilot_bundle" "is this file system mounted here?"
+[ -r "$pilot_settings" ] ||
+    pilot_missing "$pilot_settings" "the pilot has ended before, or this file system is not mounted here"
+
+exec "$pilot_python" -I "$pilot_bundle" --config "$pilot_settings"
