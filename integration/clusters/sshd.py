@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +56,8 @@ class Sshd:
         shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
         host_key = (folder / "host_key.pub").read_text()
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {host_key}")
+        self.sockets = folder / "sockets"
+        self.sockets.mkdir(mode=0o700)
         self.config_file = folder / "client_config"
         self.configure_client()
 
@@ -68,7 +69,7 @@ class Sshd:
     @property
     def options(self) -> SshOptions:
         """How clients call ``ssh``."""
-        return replace(SshOptions(), config_file=str(self.config_file))
+        return SshOptions(config_file=str(self.config_file), socket_folder=self.sockets)
 
     def target_as(self, account: str) -> SshTarget:
         """Return the server as another account reaches it."""
@@ -161,7 +162,7 @@ class Sshd:
         assert self._process is not None
         deadline = time.monotonic() + LIMIT_S
         while time.monotonic() < deadline and self._process.poll() is None:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            if serves_ssh(self.port):
                 return
             time.sleep(0.02)
         raise AssertionError(f"sshd does not serve: {(self.folder / 'sshd.log').read_text()}")
@@ -191,6 +192,13 @@ def sshd_program() -> str:
     if os.geteuid() == 0:
         os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # sshd does not start without it
     return program
+
+
+def serves_ssh(port: int) -> bool:
+    """Return whether an SSH server greets; being connected is not enough, since a port may be connected to itself."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S) as client:
+        return client.getsockname() != client.getpeername() and client.recv(4) == b"SSH-"
+    return False
 
 
 def new_key(path: Path) -> None:
