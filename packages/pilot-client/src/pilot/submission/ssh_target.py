@@ -84,8 +84,7 @@ class SshTarget:
         Raises:
             SubmissionError: The URL names no host, a port that is none, or a password.
         """
-        split = urlsplit(service_url)
-        account, _, place = split.netloc.rpartition("@")
+        account, _, place = _authority(service_url).rpartition("@")
         if ":" in account:
             raise SubmissionError(
                 f"the service_url for {place} holds a password, which SSH does not take from there; use a key, "
@@ -106,6 +105,15 @@ class SshTarget:
         account = ["-l", self.user] if self.user else []
         port = ["-p", str(self.port)] if self.port else []
         return [*account, *port, "--", self.host]
+
+
+def _authority(service_url: str) -> str:
+    try:
+        return urlsplit(service_url).netloc
+    except ValueError as error:  # not quoted: it may hold a password
+        raise SubmissionError(
+            f"the service_url is no URL ({error}); write it as ssh://user@host:port/"
+        ) from error
 
 
 def _host_and_port(place: str, service_url: str) -> tuple[str, int | None]:
