@@ -20,6 +20,7 @@ def test_defaults() -> None:
     assert config.coordination_url is None
     assert config.redis_server is None
     assert config.runtime_dir is None
+    assert config.ssh_config is None
     assert config.temporary_dir == Path("/tmp")
     assert config.log_level == "WARNING"
     assert config.sessions_dir == Path("/home/ada/.local/state/pilot/sessions")
@@ -35,6 +36,7 @@ def test_everything_set() -> None:
             "PILOT_COORDINATION_URL": "redis://host",
             "PILOT_LOG": "debug",
             "PILOT_REDIS_SERVER": "/opt/redis-server",
+            "PILOT_SSH_CONFIG": "/etc/ssh/other",
             "TMPDIR": "/scratch",
             "XDG_CACHE_HOME": "/cache",
             "XDG_RUNTIME_DIR": "/run/user/7",
@@ -50,6 +52,7 @@ def test_everything_set() -> None:
         coordination_url="redis://host",
         redis_server="/opt/redis-server",
         search_path="/opt/bin:/bin",
+        ssh_config="/etc/ssh/other",
         log_level="DEBUG",
     )
 
@@ -65,7 +68,9 @@ def test_directories_that_are_empty_or_relative_count_as_unset(name: str, value:
     assert ClientConfig.from_environment({**HOME, name: value}) == ClientConfig.from_environment(HOME)
 
 
-@pytest.mark.parametrize("name", ["PILOT_COORDINATION_URL", "PILOT_REDIS_SERVER", "PILOT_LOG", "PATH"])
+@pytest.mark.parametrize(
+    "name", ["PILOT_COORDINATION_URL", "PILOT_REDIS_SERVER", "PILOT_LOG", "PATH", "PILOT_SSH_CONFIG"]
+)
 def test_what_is_empty_counts_as_unset(name: str) -> None:
     assert ClientConfig.from_environment({**HOME, name: ""}) == ClientConfig.from_environment(HOME)
 

@@ -30,6 +30,7 @@ class ClientConfig:
         runtime_dir: ``XDG_RUNTIME_DIR``; None when unset. It lies in memory and ends with the login session.
         temporary_dir: ``TMPDIR``, by default ``/tmp``.
         search_path: ``PATH``; None when unset.
+        ssh_config: ``PILOT_SSH_CONFIG``, a configuration file that OpenSSH is to read instead of the user's; None when unset.
         log_level: ``PILOT_LOG``, one of `LOG_LEVELS`, by default ``WARNING``.
     """
 
@@ -41,6 +42,7 @@ class ClientConfig:
     coordination_url: str | None = field(default=None, repr=False)  # may hold a password
     redis_server: str | None = None
     search_path: str | None = None
+    ssh_config: str | None = None
     log_level: str = "WARNING"
 
     @classmethod
@@ -66,6 +68,7 @@ class ClientConfig:
             coordination_url=given.get("PILOT_COORDINATION_URL"),
             redis_server=given.get("PILOT_REDIS_SERVER"),
             search_path=given.get("PATH"),
+            ssh_config=given.get("PILOT_SSH_CONFIG"),
             log_level=_log_level(given.get("PILOT_LOG", cls.log_level)),
         )
 

@@ -1,0 +1,34 @@
+"""A machine that SSH reaches as a place."""
+
+from __future__ import annotations
+
+from .place import COMMAND_LIMIT_S, Output
+from .ssh_connection import SshConnection
+from .ssh_target import SshOptions, SshTarget
+
+
+class SshPlace:
+    """A machine that SSH reaches.
+
+    Nothing is connected before the first command.
+
+    Args:
+        target: The machine.
+        options: How ``ssh`` is called; by default the one on ``PATH`` with the user's configuration.
+    """
+
+    def __init__(self, target: SshTarget, options: SshOptions | None = None) -> None:
+        self.connection = SshConnection(target, options or SshOptions())
+
+    @property
+    def name(self) -> str:
+        """What messages call it: ``user@host``."""
+        return self.connection.name
+
+    def run(self, command: str, *, given: bytes = b"", limit_s: float = COMMAND_LIMIT_S) -> Output:
+        """Run a command line with ``/bin/sh`` there, see `SshConnection.run`."""
+        return self.connection.run(command, given=given, limit_s=limit_s)
+
+    def close(self) -> None:
+        """Log out, leaving no process, no socket and no folder."""
+        self.connection.close()
