@@ -1,0 +1,113 @@
+"""Stand-ins for batch systems that cannot be had: commands of their names, which really run jobs as processes.
+
+They speak the formats of LSF, HTCondor, LoadLeveler, Cobalt, Torque and PBS Pro as far as clients read them. Those of PBS Pro
+are recorded from OpenPBS 23.06; the others follow manuals, other clients' sources and what radical.saga parses. What passes
+here is not proven for the real ones.
+
+    with fake_batch.start("lsf", cores=2) as cluster:
+        environ["PATH"] = f"{cluster.path}:{environ['PATH']}"   # bsub, bjobs, bkill, bqueues
+
+The invariant: when the context is left, no process of a job or a runner is left.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .cluster import FOLDER, ROOT, RUNNING, Cluster, Settings, make
+from .runner import children, send, session
+from .systems import SYSTEMS
+
+__all__ = ["FakeBatch", "start"]
+
+_LAUNCHER = """#!{python} -S
+# {notice}
+import os, sys
+os.environ.setdefault({variable!r}, {folder!r})
+sys.path.insert(0, {root!r})
+from clusters.fake_batch.front import main
+main({command!r})
+"""
+
+
+@dataclass(frozen=True)
+class FakeBatch:
+    """A cluster that stands in for a real one.
+
+    Attributes:
+        path: The folder of its commands, to be put first on ``PATH``. They need no other variable.
+        cluster: Its jobs.
+    """
+
+    path: Path
+    cluster: Cluster
+
+    def stop_answering(self) -> None:
+        """Let its commands fail as if its servers were down; jobs run on."""
+        (self.cluster.folder / "down").touch()
+
+    def answer_again(self) -> None:
+        """End what :meth:`stop_answering` began."""
+        (self.cluster.folder / "down").unlink()
+
+    def forget(self) -> None:
+        """Forget the jobs that have ended."""
+        self.cluster.forget()
+
+    def calls(self) -> list[str]:
+        """Return the commands that were given, with their arguments."""
+        file = self.cluster.folder / "calls"
+        return file.read_text().splitlines() if file.exists() else []
+
+
+@contextmanager
+def start(system: str, **settings: Any) -> Iterator[FakeBatch]:
+    """Make a cluster; end its jobs and remove it afterwards.
+
+    Args:
+        system: ``lsf``, ``condor``, ``loadl``, ``cobalt``, ``torque`` or ``pbspro``.
+        settings: See :class:`~clusters.fake_batch.cluster.Settings`: ``cores``, ``queues``, ``minute_s``, …
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"fake-{system}-"))
+    cluster = make(folder, Settings(system, **settings))
+    try:
+        yield FakeBatch(_install(folder, system), cluster)
+    finally:
+        _end(cluster)
+        shutil.rmtree(folder)
+
+
+def _install(folder: Path, system: str) -> Path:
+    path = folder / "bin"
+    path.mkdir()
+    for command in SYSTEMS[system].commands:
+        text = _LAUNCHER.format(
+            python=sys.executable,
+            notice=f"{command}: a stand-in of the tests of pilot",
+            variable=FOLDER,
+            folder=str(folder),
+            root=str(ROOT),
+            command=command,
+        )
+        (path / command).write_text(text)
+        (path / command).chmod(0o755)
+    return path
+
+
+def _end(cluster: Cluster) -> None:
+    with cluster.locked():  # nothing is started any more
+        for job in cluster.jobs():
+            if job.state != RUNNING:
+                continue
+            leaders = {*children(job.runner), *([job.pid] if job.pid else [])}
+            send(job.runner, signal.SIGKILL)
+            for process in (process for leader in leaders for process in session(leader)):
+                send(process, signal.SIGKILL)
