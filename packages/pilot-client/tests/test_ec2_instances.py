@@ -8,6 +8,8 @@ import sys
 from dataclasses import replace
 
 import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 
 from local_ec2 import REGION, LocalEc2
 from pilot.submission import ec2_instances
@@ -101,6 +103,44 @@ def test_an_instance_that_ec2_does_not_know_cannot_be_terminated_silently(
     monkeypatch.setattr(ec2_instances, "_KNOWN_AFTER_S", ec2_instances.WAIT_EVERY_S)
     with pytest.raises(SubmissionError, match="instance i-0123456789abcdef0 in eu-west-1 is not known"):
         instances.terminate("i-0123456789abcdef0")
+
+
+@pytest.mark.parametrize(
+    ("code", "advice", "transient"),
+    [
+        ("InvalidKeyPair.NotFound", "aws ec2 import-key-pair", False),
+        ("InvalidAMIID.NotFound", "an image (AMI) of this region", False),
+        ("UnauthorizedOperation", "must be allowed ec2:RunInstances", False),
+        ("InsufficientInstanceCapacity", "choose another vm_type", True),
+        ("SomethingNew", "(SomethingNew)", False),
+    ],
+)
+def test_a_refusal_says_what_to_do(
+    instances: Ec2Instances, request_: InstanceRequest, code: str, advice: str, *, transient: bool
+) -> None:
+    with Stubber(instances._client) as stub:
+        stub.add_client_error("run_instances", code, "m" * 5000, http_status_code=400)
+        with pytest.raises(SubmissionError, match=re.escape(advice)) as caught:
+            instances.start(request_)
+    assert caught.value.transient == transient
+    assert len(str(caught.value)) < 1000
+
+
+def test_an_instance_that_is_not_known_yet_is_terminated_all_the_same(
+    ec2: LocalEc2, instances: Ec2Instances, request_: InstanceRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = instances.start(request_)
+    really = instances._client.terminate_instances
+    answers = [ClientError({"Error": {"Code": "InvalidInstanceID.NotFound"}}, "TerminateInstances")]
+
+    def terminate(**what: object) -> object:
+        if answers:
+            raise answers.pop()
+        return really(**what)
+
+    monkeypatch.setattr(instances._client, "terminate_instances", terminate)
+    instances.terminate(made)
+    assert ec2.states() == ["terminated"]
 
 
 def test_without_credentials_the_error_names_the_profile(

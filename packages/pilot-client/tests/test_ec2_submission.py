@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from local_ec2 import REGION, LocalEc2
-from pilot.submission import AgentEnd, Notify, PilotOrder
+from pilot.submission import AgentEnd, Notify, PilotOrder, Submitter
 from pilot.submission.base import Placeholder
 from pilot.submission.ec2 import Ec2Submitter
 from pilot.submission.ec2_instances import Ec2Instances, Instance, InstanceRequest
@@ -153,6 +153,12 @@ def refusing(where: str, error: BaseException, *, times: int = 1) -> type[Ec2Ins
             raise error
 
     return Refusing
+
+
+def test_it_is_a_way_of_submission(cloud: Cloud) -> None:
+    way: Submitter = cloud.submitter()
+    with pytest.raises(SubmissionError, match="needs 'vm_id'"):
+        way.submit(PilotOrder(PILOT, cloud.spec(vm_id=None), {"session": "s-1"}), cloud.ends.put)
 
 
 def test_an_instance_becomes_a_pilot(cloud: Cloud) -> None:
@@ -403,6 +409,17 @@ def test_what_another_process_left_can_be_ended(cloud: Cloud) -> None:
     assert cloud.ec2.states() == ["terminated"]
     assert cloud.submitter().terminate_left_over(PILOT, cloud.spec()) == []
     job.end()
+
+
+def test_a_process_that_was_forked_ends_no_instance_of_its_parent(cloud: Cloud) -> None:
+    cloud.place = FakePlace(REFUSED)
+    placeholder = cloud.submit()
+    assert cloud.place.asked.wait(LIMIT_S)
+    placeholder._process += 1
+    placeholder._abandon()
+    assert cloud.ec2.states() == ["running"]
+    placeholder.kill()
+    assert cloud.end() == AgentEnd(PILOT, -9, "")
 
 
 PROGRAM = """

@@ -41,7 +41,7 @@ _HINTS = {
     "VcpuLimitExceeded": "choose a smaller vm_type, or ask AWS for a higher limit",
     "InsufficientInstanceCapacity": "choose another vm_type or vm_location, or try again later",
     "VPCIdNotSpecified": "make a default network with: aws ec2 create-default-vpc",
-    "MissingInput": "make a default network with: aws ec2 create-default-vpc",
+    "MissingInput": "make a default network with: aws ec2 create-default-subnet",
 }
 _NOT_YET = {
     "instance_exists": "is not known",

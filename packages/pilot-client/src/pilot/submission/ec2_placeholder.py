@@ -191,14 +191,12 @@ class Ec2Placeholder:
     def _finish_kill(self) -> None:
         """Tell of a cancelled pilot's end when its agent is surely gone, with its instance or without."""
         trouble = self._rented.end()
-        if trouble:
-            self._kill_job()
+        self._kill_job()  # it may tell of its end sooner than EC2 does, and nobody asks for it any more
         if self._may_hold_agent and trouble:
             return  # its own end is told when it comes; else the pilot ends with its lease
         if self._may_hold_agent:
             self._rented.await_end()
         self._tell(AgentEnd(self._order.pilot, -9, trouble))
-        self._kill_job()  # so that nobody asks for it any more
 
     def _kill_job(self) -> None:
         if self._job is None:
