@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fake_agent import FakeAgent, StartPilot
+from local_ec2 import LocalEc2
 from local_redis import LocalRedis
 from pilot import open_sessions
 from pilot.session import Session
@@ -20,12 +22,37 @@ from pilot_protocol.states import State
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The home of a user who has never run anything; sessions that a test leaves open are closed."""
-    for name in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR", "PILOT_COORDINATION_URL", "PILOT_REDIS_SERVER"):
+    for name in (
+        "XDG_STATE_HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_RUNTIME_DIR",
+        "PILOT_COORDINATION_URL",
+        "PILOT_REDIS_SERVER",
+    ):
         monkeypatch.delenv(name, raising=False)
     path = tmp_path / "home"
     path.mkdir()
     monkeypatch.setenv("HOME", str(path))
     return path
+
+
+@pytest.fixture(scope="session")
+def ec2_server() -> Iterator[LocalEc2]:
+    """An EC2 in this process."""
+    running = LocalEc2()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def ec2(ec2_server: LocalEc2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalEc2:
+    """An EC2 without instances, and a user who may use it."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in ec2_server.environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    ec2_server.forget()
+    return ec2_server
 
 
 @pytest.fixture

@@ -26,6 +26,12 @@ def test_defaults() -> None:
     assert config.sessions_dir == Path("/home/ada/.local/state/pilot/sessions")
     assert config.servers_dir == Path("/home/ada/.local/state/pilot/servers")
     assert config.bundles_dir == Path("/home/ada/.cache/pilot/bundles")
+    assert config.sites_file == Path("/home/ada/.config/pilot/sites.toml")
+
+
+def test_the_settings_of_sites_lie_in_the_configuration_folder() -> None:
+    config = ClientConfig.from_environment({**HOME, "XDG_CONFIG_HOME": "/config"})
+    assert config.sites_file == Path("/config/pilot/sites.toml")
 
 
 def test_everything_set() -> None:
@@ -39,6 +45,7 @@ def test_everything_set() -> None:
             "PILOT_SSH_CONFIG": "/etc/ssh/other",
             "TMPDIR": "/scratch",
             "XDG_CACHE_HOME": "/cache",
+            "XDG_CONFIG_HOME": "/config",
             "XDG_RUNTIME_DIR": "/run/user/7",
             "XDG_STATE_HOME": "/state",
         }
@@ -47,6 +54,7 @@ def test_everything_set() -> None:
         home=Path("/home/ada"),
         state_home=Path("/state"),
         cache_home=Path("/cache"),
+        config_home=Path("/config"),
         runtime_dir=Path("/run/user/7"),
         temporary_dir=Path("/scratch"),
         coordination_url="redis://host",
@@ -62,7 +70,9 @@ def test_bundles_lie_in_the_cache_folder_that_is_set() -> None:
     assert config.bundles_dir == Path("/cache/pilot/bundles")
 
 
-@pytest.mark.parametrize("name", ["XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "TMPDIR"])
+@pytest.mark.parametrize(
+    "name", ["XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "TMPDIR"]
+)
 @pytest.mark.parametrize("value", ["", "relative/path", "."])
 def test_directories_that_are_empty_or_relative_count_as_unset(name: str, value: str) -> None:
     assert ClientConfig.from_environment({**HOME, name: value}) == ClientConfig.from_environment(HOME)

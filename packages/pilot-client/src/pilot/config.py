@@ -27,6 +27,7 @@ class ClientConfig:
         home: The user's home directory.
         state_home: ``XDG_STATE_HOME``, by default ``~/.local/state``.
         cache_home: ``XDG_CACHE_HOME``; None when unset. What lies there can be made again.
+        config_home: ``XDG_CONFIG_HOME``; None when unset, which means ``~/.config``.
         runtime_dir: ``XDG_RUNTIME_DIR``; None when unset. It lies in memory and ends with the login session.
         temporary_dir: ``TMPDIR``, by default ``/tmp``.
         search_path: ``PATH``; None when unset.
@@ -37,6 +38,7 @@ class ClientConfig:
     home: Path
     state_home: Path
     cache_home: Path | None = None
+    config_home: Path | None = None
     runtime_dir: Path | None = None
     temporary_dir: Path = Path("/tmp")  # noqa: S108 - the directory of directories; ours are made 0700 below it
     coordination_url: str | None = field(default=None, repr=False)  # may hold a password
@@ -63,6 +65,7 @@ class ClientConfig:
             home=home,
             state_home=_absolute(given, "XDG_STATE_HOME") or home / ".local" / "state",
             cache_home=_absolute(given, "XDG_CACHE_HOME"),
+            config_home=_absolute(given, "XDG_CONFIG_HOME"),
             runtime_dir=_absolute(given, "XDG_RUNTIME_DIR"),
             temporary_dir=_absolute(given, "TMPDIR") or cls.temporary_dir,
             coordination_url=given.get("PILOT_COORDINATION_URL"),
@@ -76,6 +79,11 @@ class ClientConfig:
     def sessions_dir(self) -> Path:
         """Where the session files lie."""
         return self.state_home / "pilot" / "sessions"
+
+    @property
+    def sites_file(self) -> Path:
+        """Where the user keeps the settings of sites."""
+        return (self.config_home or self.home / ".config") / "pilot" / "sites.toml"
 
     @property
     def servers_dir(self) -> Path:

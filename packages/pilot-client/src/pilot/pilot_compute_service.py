@@ -62,15 +62,18 @@ class PilotComputeService:
         """Create a pilot and return when its resource has taken it; it becomes Running when its agent has started.
 
         Args:
-            pilot_compute_description: A dict or a PilotComputeDescription.
+            pilot_compute_description: A dict or a PilotComputeDescription. With ``site://name`` as ``service_url`` it
+                starts from that site's settings.
 
         Raises:
             CoordinationError: The server cannot be reached.
-            DescriptionError: A key or a value is not allowed.
+            DescriptionError: A key or a value is not allowed, or the site is not known.
             SubmissionError: The resource does not take the pilot.
             MissingExtraError: The resource needs something that is not installed.
         """
-        payload = validate_pilot_compute(pilot_compute_description)
+        from .sites import expand
+
+        payload = validate_pilot_compute(expand(pilot_compute_description))
         spec = PilotSpec.from_payload(payload)
         pilot = new_id("p")
         self.session.listen()
