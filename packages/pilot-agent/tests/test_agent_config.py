@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pilot_agent.config import AgentConfig, read_config
+from pilot_agent.tunnel_url import TunnelTarget
 from pilot_protocol.errors import CoordinationError, DescriptionError
 
 GOOD: dict[str, Any] = {
@@ -53,6 +54,8 @@ def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
         lifeline_fd=None,
         lost_timeout_s=600.0,
         on_partition="stop",
+        lrms="auto",
+        tunnel=None,
     )
     assert (config.lease_ms, config.beat_s) == (30_000, 10.0)
 
@@ -84,6 +87,56 @@ def test_there_are_never_more_executors_than_cores(
     assert read(tmp_path, cores=cores, options=options).executors == executors
 
 
+def test_without_cores_the_pilot_has_what_its_job_has(tmp_path: Path) -> None:
+    config = read(tmp_path, cores=None)
+    assert (config.cores, config.executors) == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "lrms"),
+    [({}, "auto"), ({"lrms": "local"}, "local"), ({"lifeline_fd": 7}, "local")],
+    ids=["alone", "told so", "started by a client on this machine"],
+)
+def test_a_batch_job_around_the_agent_counts_unless_it_is_the_clients(
+    tmp_path: Path, settings: dict[str, Any], lrms: str
+) -> None:
+    assert read(tmp_path, **settings).lrms == lrms
+
+
+def test_a_tunnel_leads_to_a_socket_or_to_an_address(tmp_path: Path) -> None:
+    at_socket = {"host": "me@login1", "socket": "/home/me/.pilot/redis.sock"}
+    assert read(tmp_path, tunnel=at_socket).tunnel == TunnelTarget("me@login1", "/home/me/.pilot/redis.sock")
+    at_address = {"host": "", "address": "127.0.0.1:6379"}
+    assert read(tmp_path, tunnel=at_address).tunnel == TunnelTarget("", address="127.0.0.1:6379")
+
+
+@pytest.mark.parametrize(
+    ("tunnel", "message"),
+    [
+        ([], "agent setting tunnel is []; an object is required"),
+        ({"socket": "/s"}, "agent setting tunnel.host is None; a text like user@host is required"),
+        (
+            {"host": "-oProxyCommand=x", "socket": "/s"},
+            "agent setting tunnel.host is '-oProxyCommand=x'; a text like user@host is required",
+        ),
+        ({"host": "h"}, "agent setting tunnel.socket is None; either a socket or an address is required"),
+        (
+            {"host": "h", "socket": "/s", "address": "a:1"},
+            "agent setting tunnel.socket is '/s'; either a socket or an address is required",
+        ),
+        (
+            {"host": "h", "socket": "/a:b"},
+            "agent setting tunnel.socket is '/a:b'; an absolute path of letters, digits and ./_+@=~- is required",
+        ),
+        ({"host": "h", "address": "6379"}, "agent setting tunnel.address is '6379'; host:port is required"),
+    ],
+)
+def test_a_tunnel_that_leads_nowhere_is_refused(tmp_path: Path, tunnel: Any, message: str) -> None:
+    with pytest.raises(DescriptionError) as caught:
+        read(tmp_path, tunnel=tunnel)
+    assert str(caught.value) == message
+
+
 def test_keys_of_a_newer_client_are_passed_over(tmp_path: Path) -> None:
     assert read(tmp_path, colour="blue", options={"taste": "sweet"}).cores == 8
 
@@ -105,7 +158,6 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
         ("label", 1, "agent setting label is 1; a text is required"),
         ("key", "xyz", "agent setting key is not hexadecimal"),
         ("sandbox", "here", "agent setting sandbox is 'here'; an absolute path is required"),
-        ("cores", None, "agent setting cores is None; a whole number of at least 1 is required"),
         ("cores", 0, "agent setting cores is 0; a whole number of at least 1 is required"),
         ("cores", True, "agent setting cores is True; a whole number of at least 1 is required"),
         ("cores", 1.5, "agent setting cores is 1.5; a whole number of at least 1 is required"),
@@ -123,6 +175,7 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
             {"executors": 0},
             "agent setting executors is 0; a whole number of at least 1 is required",
         ),
+        ("lrms", "slurm", "agent option lrms is 'slurm'; allowed: auto, local"),
         (
             "options",
             {"on_partition": "pray"},

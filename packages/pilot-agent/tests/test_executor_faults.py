@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from executor_driver import CORES, Head, Signpost
+from pilot_agent.spawn.end_signals import END_SIGNALS
 
 DAEMON = "setsid /bin/sh -c 'trap \"\" TERM HUP; echo ready > {0}; exec sleep 1000' 3> {0} &"
 """Leaves the process group and the session, ignores what can be ignored, holds the signpost open."""
@@ -157,18 +158,17 @@ def test_stop_ends_everything_and_reports_it(head: Head, signpost: Signpost) -> 
     signpost.wait_for_silence()
 
 
-def test_sigterm_is_a_stop(head: Head) -> None:
-    start_shell(head, "cu-1", "sleep 1000")
-    os.kill(head.pid, signal.SIGTERM)
-    head.rest()
-    assert head.wait_gone() == 0
-    assert head.ends["cu-1"]["reason"] == "lost"
-
-
-def test_keys_of_the_terminal_do_not_end_an_executor(head: Head) -> None:
-    os.kill(head.pid, signal.SIGINT)
-    os.kill(head.pid, signal.SIGHUP)
+def test_signals_to_all_processes_of_a_job_do_not_end_an_executor(head: Head) -> None:
+    for number in END_SIGNALS:
+        os.kill(head.pid, number)
     assert head.run("cu-1", ["/bin/true"])["code"] == 0
+
+
+@pytest.mark.parametrize("number", END_SIGNALS, ids=lambda number: number.name)
+def test_units_can_be_ended_by_what_their_executor_ignores(head: Head, number: signal.Signals) -> None:
+    start_shell(head, "cu-1", "sleep 1000")
+    head.send("signal", [["cu-1", number]])
+    assert head.end("cu-1")["signal"] == number
 
 
 def test_stream_that_is_no_frames_ends_an_executor(head: Head, signpost: Signpost) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pilot_agent.exit_codes import ENDED, PILOT_ENDED, REFUSED, RESTARTS_USED_UP
+from pilot_agent.spawn.end_signals import END_SIGNALS
 from pilot_agent.supervisor import MOST_RESTARTS
 
 _SUPERVISE = """\
@@ -94,7 +95,7 @@ def test_nothing_is_left_when_the_agent_ends(tmp_path: Path) -> None:
         os.kill(pid, 0)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", END_SIGNALS, ids=lambda number: number.name)
 def test_a_signal_to_end_reaches_the_head_as_sigterm(number: int) -> None:
     supervised = Supervised("trap 'echo told; exit 0' TERM; echo up; while :; do sleep 0.01; done")
     assert supervised.line() == "up"

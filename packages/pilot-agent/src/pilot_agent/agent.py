@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import sys
+from dataclasses import replace
 
 from pilot_protocol.errors import PilotError
 from pilot_protocol.operation import PilotEndedError
@@ -21,11 +22,14 @@ from .core import AgentCore, CoreSettings
 from .exit_codes import ENDED, PILOT_ENDED, REFUSED
 from .head import Head
 from .intake import Intake
-from .lrms import local
+from .lrms.allocation import tell_restart
+from .lrms.local import LocalNode
 from .outcome import Outcome, ServerClock
 from .redis_link import RedisLink
+from .resources import Resources, find_resources
 from .scheduler.slots import NodeSpec
 from .spawn.prctl import become_subreaper
+from .way import choose_way
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +46,13 @@ def run_head(config: AgentConfig, started_s: float) -> int:
     become_subreaper()
     # What lives from the start on lives to the end: the collector need not look at it again and again.
     gc.freeze()
+    resources = find_resources(config, started_s)
+    config = replace(config, executors=min(config.executors, resources.node.cores))
     try:
-        asyncio.run(_serve(config, started_s))
+        asyncio.run(_serve(config, resources))
     except PilotEndedError as error:
-        logger.warning("pilot.over %s", error, extra={"action": "pilot.over"})
+        again = tell_restart(resources.allocation)
+        logger.warning("pilot.over %s%s", again, error, extra={"action": "pilot.over"})
         return PILOT_ENDED
     except PilotError as error:
         logger.error("head.refused %s", error, extra={"action": "head.refused"})
@@ -54,39 +61,40 @@ def run_head(config: AgentConfig, started_s: float) -> int:
     return ENDED
 
 
-async def _serve(config: AgentConfig, started_s: float) -> None:
-    node = local.detect(config.cores)
+async def _serve(config: AgentConfig, resources: Resources) -> None:
+    node, way = resources.node, choose_way(config, resources)
     seal, clock = Seal(config.session, config.key), ServerClock()
     parts = Parts(
-        RedisLink(config.coordination_url, _REPLY_TIMEOUT_S),
+        RedisLink(way.url, _REPLY_TIMEOUT_S, way.open),
         seal,
         Intake(seal, config.pilot, str(config.sandbox)),
         Outcome(seal, clock, node.name),
         clock,
     )
-    core = AgentCore([_spec(config, node)], _settings(config, started_s))
-    await Head(config, core, node, _record(config, node)).run(secrets.token_hex(8), parts)
-
-
-def _spec(config: AgentConfig, node: local.LocalNode) -> NodeSpec:
-    return NodeSpec(node.cores, config.gpus, config.memory_mb or 0, config.executors)
-
-
-def _settings(config: AgentConfig, started_s: float) -> CoreSettings:
     # The loop's clock is time.monotonic, too.
-    end_s = None if config.walltime_s is None else started_s + config.walltime_s
-    return CoreSettings(end_s=end_s, grace_s=config.grace_s)
+    core = AgentCore([_spec(config, node)], CoreSettings(end_s=resources.end_s, grace_s=config.grace_s))
+    try:
+        await Head(config, core, node, _record(config, resources), way.pids).run(secrets.token_hex(8), parts)
+    finally:
+        way.close()
 
 
-def _record(config: AgentConfig, node: local.LocalNode) -> dict[str, str]:
-    return {
+def _spec(config: AgentConfig, node: LocalNode) -> NodeSpec:
+    return NodeSpec(node.cores, len(node.gpus), node.memory_mb or 0, config.executors)
+
+
+def _record(config: AgentConfig, resources: Resources) -> dict[str, str]:
+    node, allocation = resources.node, resources.allocation
+    record = {
         "cores": str(node.cores),
         "node_cores": str(node.cores),
-        "gpus": str(config.gpus),
-        "memory_mb": str(config.memory_mb or ""),
+        "gpus": str(len(node.gpus)),
+        "memory_mb": str(node.memory_mb or ""),
         "label": config.label,
         "nodes": node.name,
+        "lrms": "local" if allocation is None else allocation.system,
         "protocol": PROTOCOL,
         "version": __version__,
         "pid": str(os.getpid()),
     }
+    return record if allocation is None else {**record, "job": allocation.job}

@@ -13,7 +13,11 @@ from pathlib import Path
 from pilot_protocol.errors import PilotError, SubmissionError
 
 from .config import AgentConfig, read_config
-from .exit_codes import REFUSED
+from .exit_codes import PILOT_ENDED, REFUSED
+from .import_root import agent_command
+from .lrms.allocation import tell_restart
+
+logger = logging.getLogger(__name__)
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -23,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, stream=sys.stderr)
     try:
+        if _is_over(options.config):
+            return PILOT_ENDED
         config = read_config(options.config)
         _make_sandbox(config.sandbox)
         return _run_head(config, options.started) if options.head else _supervise(config, options.started)
@@ -48,6 +54,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _is_over(path: Path) -> bool:
+    """Tell whether a batch system runs again what has ended in order; the first run has removed its settings."""
+    if os.path.exists(path):
+        return False
+    from .lrms.detect import find_allocation  # noqa: PLC0415 - needed in this case only
+
+    again = tell_restart(find_allocation(time.time()))
+    if again:
+        logger.warning(
+            "pilot.over %sits pilot has ended: the first run removed %s",
+            again,
+            path,
+            extra={"action": "pilot.over"},
+        )
+    return bool(again)
+
+
 def _make_sandbox(sandbox: Path) -> None:
     try:
         sandbox.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -61,7 +84,7 @@ def _make_sandbox(sandbox: Path) -> None:
 def _supervise(config: AgentConfig, started_s: float) -> int:
     from .supervisor import Supervisor  # noqa: PLC0415 - each process loads only what it is
 
-    head = [sys.executable, "-m", "pilot_agent", "--config", str(config.path), "--head"]
+    head = [*agent_command(), "--config", str(config.path), "--head"]
     try:
         return Supervisor([*head, "--started", str(started_s)], config.lifeline_fd).run()
     finally:

@@ -16,6 +16,8 @@ from typing import Any
 
 from pilot_protocol.errors import CoordinationError, DescriptionError
 
+from .tunnel_url import TunnelTarget, read_target
+
 DEFAULT_LEASE_S = 30.0
 DEFAULT_GRACE_S = 10.0
 DEFAULT_LOST_TIMEOUT_S = 600.0
@@ -33,13 +35,15 @@ class AgentConfig:
     key: bytes = field(repr=False)
     pilot: str
     service: str
-    cores: int
+    cores: int | None
+    """None: all that the pilot's job has on this node."""
     sandbox: Path
     lease_s: float = DEFAULT_LEASE_S
     grace_s: float = DEFAULT_GRACE_S
     """Time between SIGTERM and SIGKILL for a unit that is to end."""
     walltime_s: float | None = None
     executors: int = 1
+    """At most; never more than cores."""
     gpus: int = 0
     memory_mb: int | None = None
     label: str = ","
@@ -48,6 +52,10 @@ class AgentConfig:
     """How long the agent looks for a Redis that is gone before it gives up its allocation."""
     on_partition: str = "stop"
     """``stop``: units end shortly before the lease of an agent without Redis does; ``continue``: they go on."""
+    lrms: str = "auto"
+    """``auto``: look for a batch job around the agent; ``local``: there is none, or it is somebody else's."""
+    tunnel: TunnelTarget | None = None
+    """The way to Redis; None: the coordination URL is reached from here."""
 
     @property
     def lease_ms(self) -> int:
@@ -72,7 +80,8 @@ def read_config(path: Path) -> AgentConfig:
     """
     content = _read_private(path)
     options = _mapping(content, "options")
-    cores = _whole(content, "cores", least=1)
+    cores = None if content.get("cores") is None else _whole(content, "cores", least=1)
+    lifeline_fd = _descriptor(content, "lifeline_fd")
     return AgentConfig(
         path=path,
         coordination_url=_text(content, "coordination_url"),
@@ -89,9 +98,11 @@ def read_config(path: Path) -> AgentConfig:
         gpus=_whole(content, "gpus", default=0),
         memory_mb=_whole(content, "memory_mb", default=0) or None,
         label=_text(content, "label", default=","),
-        lifeline_fd=_descriptor(content, "lifeline_fd"),
+        lifeline_fd=lifeline_fd,
         lost_timeout_s=_number({**content, **options}, "lost_timeout_s", DEFAULT_LOST_TIMEOUT_S, least=0.0),
         on_partition=_choice(options, "on_partition", ("stop", "continue")),
+        lrms=_lrms(content, lifeline_fd),
+        tunnel=_tunnel(content),
     )
 
 
@@ -177,11 +188,26 @@ def _number(content: Mapping[str, Any], name: str, default: Any, *, least: float
     return float(value)
 
 
-def _executors(options: Mapping[str, Any], cores: int) -> int:
-    return min(_whole(options, "executors", default=min(MOST_EXECUTORS, cores), least=1), cores)
+def _executors(options: Mapping[str, Any], cores: int | None) -> int:
+    asked = _whole(options, "executors", default=MOST_EXECUTORS, least=1)
+    return asked if cores is None else min(asked, cores)
+
+
+def _lrms(content: Mapping[str, Any], lifeline_fd: int | None) -> str:
+    """A client that holds the other end of a lifeline has started the agent itself, be it inside a batch job."""
+    usual = ("auto", "local") if lifeline_fd is None else ("local", "auto")
+    return _choice(content, "lrms", usual)
+
+
+def _tunnel(content: Mapping[str, Any]) -> TunnelTarget | None:
+    if content.get("tunnel") is None:
+        return None
+    tunnel = _mapping(content, "tunnel")
+    return read_target(tunnel.get("host"), tunnel.get("socket"), tunnel.get("address"))
 
 
 def _choice(options: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
+    """Return what is said; the first of what is allowed, by default."""
     value = options.get(name, allowed[0])
     if value not in allowed:
         raise DescriptionError(

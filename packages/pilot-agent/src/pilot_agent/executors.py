@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any, Callable
 
@@ -34,14 +34,21 @@ class Executors:
         journal: Folder of the journal.
         lifeline_fd: Descriptor that executors hold open, if any.
         dispatch: Hands an event to the core.
+        others: Returns children of this process that are no executor's.
     """
 
     def __init__(
-        self, sandbox: str, journal: str, lifeline_fd: int | None, dispatch: Callable[[events.Event], None]
+        self,
+        sandbox: str,
+        journal: str,
+        lifeline_fd: int | None,
+        dispatch: Callable[[events.Event], None],
+        others: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self._sandbox, self._journal = sandbox, journal
         self._lifeline = -1 if lifeline_fd is None else lifeline_fd
         self._dispatch = dispatch
+        self._others = others
         self._links: list[ExecutorLink] = []
         self._ready: set[int] = set()
         self._closing = False
@@ -92,7 +99,7 @@ class Executors:
         self._dispatch(events.ExecutorUp(executor))
 
     def _living(self, lost: int) -> frozenset[int]:
-        return frozenset(link.pid for link in self._links if link.index != lost)
+        return frozenset(link.pid for link in self._links if link.index != lost).union(self._others())
 
     def _written_by(self, executor: int) -> tuple[list[list[Any]], list[list[Any]]]:
         """Ends, and chained units begun, that the executor wrote down; the core knows which it was told before."""

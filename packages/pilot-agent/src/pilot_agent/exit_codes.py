@@ -10,6 +10,8 @@ PILOT_ENDED = 4
 """The pilot was ended by somebody else, for instance after its lease."""
 RESTARTS_USED_UP = 5
 """The head died too often."""
+PYTHON_TOO_OLD = 6
+"""Python is older than 3.9; `__main__` says it, since such a Python cannot read this file."""
 
 FINAL_CODES = frozenset({ENDED, REFUSED, PILOT_ENDED})
 """A head that ends with one of these is not started again."""

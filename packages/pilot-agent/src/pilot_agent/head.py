@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Callable
 
 from pilot_protocol import pilot_ops
@@ -27,6 +26,7 @@ from .executors import Executors
 from .journal import DURABILITY_WINDOW_S, Recovery
 from .journal_keeper import Handed, JournalKeeper
 from .lrms.local import LocalNode
+from .spawn.end_signals import END_SIGNALS
 from .unit_record import CHAINED, PLACED, Cause
 
 logger = logging.getLogger(__name__)
@@ -45,16 +45,22 @@ class Head:
         core: The decisions.
         node: What the agent holds.
         record: What the pilot's record in Redis says about this agent.
+        others: Returns children of this process that are no executor's.
     """
 
     def __init__(
-        self, config: AgentConfig, core: AgentCore, node: LocalNode, record: Mapping[str, str]
+        self,
+        config: AgentConfig,
+        core: AgentCore,
+        node: LocalNode,
+        record: Mapping[str, str],
+        others: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self._config, self._core, self._record = config, core, record
-        self._cpus = node.cpus
+        self._cpus, self._gpus = node.cpus, node.gpus
         journal = str(config.sandbox / "journal")
         self._journal = JournalKeeper(journal, self._handed, max(DURABILITY_WINDOW_S, config.lease_s))
-        self._executors = Executors(str(config.sandbox), journal, config.lifeline_fd, self.dispatch)
+        self._executors = Executors(str(config.sandbox), journal, config.lifeline_fd, self.dispatch, others)
         self._coordinator: Coordinator | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._happened: deque[events.Event] = deque()
@@ -109,7 +115,8 @@ class Head:
         ]
         try:
             self._executors.start(self._config.executors)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)
+            for number in END_SIGNALS:
+                asyncio.get_running_loop().add_signal_handler(number, self._terminate)
             self.dispatch(events.ReportsFound(_reports_of(recovery)))
             await _first_of(tasks)
         finally:
@@ -173,7 +180,8 @@ class Head:
         for order in action.orders:
             order["pin"] = bool(self._cpus)
             if order.get("gpus"):
-                order["env"].update(dict.fromkeys(_GPU_NAMES, ",".join(map(str, order["gpus"]))))
+                names = ",".join(self._gpus[number] for number in order["gpus"])
+                order["env"].update(dict.fromkeys(_GPU_NAMES, names))
             if order["cores"] is not None:
                 order["cores"] = self._cpus_of(order["cores"])
         self._executors.send(action.executor, "start", action.orders)

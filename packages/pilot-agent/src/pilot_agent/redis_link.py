@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import Any, Callable, TypeVar
 
 from redis.asyncio.connection import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
@@ -66,11 +67,15 @@ class RedisLink:
     Args:
         url: With the password.
         timeout_s: How long a reply may take.
+        open_way: Awaited before each connection is made; raises as :meth:`connect` when there is no way to the server.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(
+        self, url: str, timeout_s: float, open_way: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         self._url = url
         self._timeout_s = timeout_s
+        self._open_way = open_way
         self._main: Connection | None = None
         self._bell: Connection | None = None
         self._flags = False
@@ -85,6 +90,8 @@ class RedisLink:
             CoordinationError: The URL is none, or the server refuses the password: trying again does not help.
         """
         await self.close()
+        if self._open_way is not None:
+            await self._open_way()
         try:
             self._main, self._bell = self._make(self._timeout_s), self._make(None)
         except ValueError as error:

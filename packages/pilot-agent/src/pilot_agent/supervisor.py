@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 
 from .exit_codes import FINAL_CODES, RESTARTS_USED_UP
+from .spawn.end_signals import END_SIGNALS
 from .spawn.prctl import become_subreaper
 from .spawn.process_tree import kill_descendants
 
@@ -46,7 +47,7 @@ class Supervisor:
         """Run heads until one ends for good; returns the exit code of the agent, 128 + n after signal n."""
         become_subreaper()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in END_SIGNALS:
             signal.signal(number, self._pass_on)
         while True:
             code = self._run_head()

@@ -1,6 +1,7 @@
 """The Lua scripts: their text, their digest, and which of them Redis must run even when its memory is full.
 
-Each file in ``lua/`` is one atomic operation; the parts in ``lua/prelude/`` are put before all of them.
+Each file in ``lua/`` is one atomic operation; the parts in ``lua/prelude/`` are put before all of them. They are read
+wherever the package was imported from, be it a zip file.
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 
-_FOLDER = Path(__file__).parent / "lua"
+_FOLDER = files("pilot_protocol") / "lua"
 
 _PRELUDE = ("session", "units", "pilots", "queues", "endings")
 
-NAMES = tuple(sorted(path.stem for path in _FOLDER.glob("*.lua")))
+NAMES = tuple(sorted(file.name[:-4] for file in _FOLDER.iterdir() if file.name.endswith(".lua")))
 """Every script's name."""
 
 _MAY_BE_REFUSED = frozenset({"open_session", "create_pilot", "submit_units", "claim_units", "attach_service"})
@@ -44,8 +45,8 @@ def script(name: str, *, flags: bool) -> Script:
         name: One of :data:`NAMES`.
         flags: Whether the server knows script flags, see :func:`knows_flags`.
     """
-    files = [*(_FOLDER / "prelude" / f"{part}.lua" for part in _PRELUDE), _FOLDER / f"{name}.lua"]
-    source = "".join(file.read_text("utf-8") for file in files)
+    parts = [*(_FOLDER / "prelude" / f"{part}.lua" for part in _PRELUDE), _FOLDER / f"{name}.lua"]
+    source = "".join(part.read_text("utf-8") for part in parts)
     if name not in _MAY_BE_REFUSED:
         source = (_FLAGS if flags else _FIRST_WRITE) + source
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

@@ -1,15 +1,29 @@
-"""What a pilot without a batch system holds: cores of this machine.
+"""What the agent uses of the node it runs on. Decisions only.
 
-Cores are numbered as the kernel does. A pilot that asks for all CPUs that it may run on owns them, and its units are
-pinned. One that asks for fewer shares the machine with others, perhaps with other pilots, which would all pin to the
-same first cores; one that asks for more has no core for each number. Their units run wherever the kernel puts them.
+Cores are numbered as the kernel does. A pilot that has all CPUs that it may run on owns them, and its units are pinned. One
+that has fewer shares the machine with others, perhaps with other pilots, which would all pin to the same first cores; one
+that asked for more has no core for each number. Their units run wherever the kernel puts them.
+
+Without a batch system a pilot has what was asked for. With one, it has what it was given there, and not more than it asked
+for; units that count on cores which belong to other jobs help nobody.
 """
 
 from __future__ import annotations
 
-import os
-import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from .allocation import Allocation, NodeShare
+from .machine import Machine
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the pilot's description says of a node; None, and 0 GPUs, where it says nothing."""
+
+    cores: int | None = None
+    gpus: int = 0
+    memory_mb: int | None = None
 
 
 @dataclass(frozen=True)
@@ -18,11 +32,55 @@ class LocalNode:
 
     name: str
     cores: int
-    cpus: tuple[int, ...]
+    cpus: tuple[int, ...] = ()
     """CPU number of each core; empty when units are not pinned."""
+    gpus: tuple[str, ...] = ()
+    """What programs call each GPU."""
+    memory_mb: int | None = None
 
 
-def detect(cores: int) -> LocalNode:
-    """Return this machine as the node of a pilot that asked for ``cores``."""
-    allowed = tuple(sorted(os.sched_getaffinity(0)))
-    return LocalNode(socket.gethostname(), cores, allowed if len(allowed) == cores else ())
+def without_batch_system(machine: Machine, asked: Asked) -> LocalNode:
+    """Return the node of a pilot that asked this machine itself."""
+    cores = asked.cores or machine.cores
+    return LocalNode(machine.name, cores, _pinned(machine, cores), _numbered(asked.gpus), asked.memory_mb)
+
+
+def of_allocation(machine: Machine, share: NodeShare, asked: Asked) -> LocalNode:
+    """Return the node of a pilot whose batch job has ``share`` of it."""
+    cores = min(known for known in (asked.cores, share.cores, machine.cores) if known)
+    limits = (asked.memory_mb, share.memory_mb, machine.limits.memory_mb)
+    memory_mb = min((known for known in limits if known), default=None)
+    return LocalNode(machine.name, cores, _pinned(machine, cores), _gpus(share, asked), memory_mb)
+
+
+def own_share(allocation: Allocation, names: Sequence[str]) -> NodeShare:
+    """Return the share of the node that has one of ``names``; without one, of the first node, which runs job scripts."""
+    for name in names:
+        for share in allocation.nodes:
+            if is_same_host(share.name, name):
+                return share
+    return allocation.nodes[0] if allocation.nodes else NodeShare(names[-1])
+
+
+def is_same_host(one: str, other: str) -> bool:
+    """Tell whether two names may be one host's: the same, or the same but for a domain that one of them leaves out."""
+    one, other = one.lower().rstrip("."), other.lower().rstrip(".")
+    if "." in one and "." in other:
+        return one == other
+    return one.partition(".")[0] == other.partition(".")[0]
+
+
+def _pinned(machine: Machine, cores: int) -> tuple[int, ...]:
+    return machine.cpus if len(machine.cpus) == cores else ()
+
+
+def _gpus(share: NodeShare, asked: Asked) -> tuple[str, ...]:
+    given = share.gpus
+    if given is None:
+        return _numbered(asked.gpus)
+    names = _numbered(given) if isinstance(given, int) else given
+    return names[: asked.gpus] if asked.gpus else names
+
+
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(str(number) for number in range(count))

@@ -3,7 +3,8 @@
     python -m pilot_agent.node.executor '{"fd": 5, "sandbox": "/…", "executor": 0, "journal": "/…", "lifeline": 6}'
 
 It imports the standard library only, and little of it, so that it starts in tens of milliseconds and stays small.
-When the head closes the connection, or SIGTERM comes, it kills every unit, writes down how they ended, and exits.
+When the head closes the connection, it kills every unit, writes down how they ended, and exits. Signals do not end it: those
+of a batch system or of a terminal go to all processes of the agent, and what they mean is the head's to decide.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pilot_agent.node.orders import Order
 from pilot_agent.node.reports import Reports
 from pilot_agent.node.runner import UnitRunner
 from pilot_agent.node.starter import Starter
+from pilot_agent.spawn.end_signals import ignore_end_signals
 from pilot_agent.spawn.prctl import become_subreaper
 
 STOP_S = 0.8
@@ -79,10 +81,10 @@ class Executor:
         self._open = True
         self._blocked = False
         self._poll = select.poll()
-        self._wakeup = _signal_pipe(self._terminate)
+        self._wakeup = _signal_pipe()
 
     def run(self) -> None:
-        """Serve the head until it says stop, closes the connection, or SIGTERM comes."""
+        """Serve the head until it says stop or closes the connection."""
         self._poll.register(self._wakeup, select.POLLIN)
         self._poll.register(self._link.fd, select.POLLIN)
         self._link.send(encode_frame(["hello", {"pid": os.getpid(), "protocol": PROTOCOL}]))
@@ -178,9 +180,6 @@ class Executor:
         self._report()
         self._link.drain(STOP_S)
 
-    def _terminate(self, _signum: int, _frame: FrameType | None) -> None:
-        self._open = False
-
     def _log(self, message: str) -> None:
         _say(f"{self._name}: {message}")
 
@@ -191,17 +190,14 @@ def _verb_and_argument(frame: object) -> tuple[str, Any]:
     return frame[0], frame[1]
 
 
-def _signal_pipe(terminate: Callable[[int, FrameType | None], None]) -> int:
+def _signal_pipe() -> int:
     """Let signals end the loop's wait; return the descriptor that becomes readable when one came."""
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
     os.set_blocking(write_end, False)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, _note_only)
-    signal.signal(signal.SIGTERM, terminate)
-    for signum in (signal.SIGINT, signal.SIGHUP):
-        # Keys and hang-ups of a terminal are meant for the program in front of it, which tells the head.
-        signal.signal(signum, signal.SIG_IGN)
+    ignore_end_signals()
     return read_end
 
 

@@ -12,7 +12,7 @@ import socket
 import sys
 from typing import NamedTuple
 
-import pilot_agent
+from pilot_agent.import_root import import_root
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from pilot_agent.node.executor import main; main()"
 
@@ -46,7 +46,7 @@ def start_executor(sandbox: str, executor: int, journal: str, lifeline: int = -1
     if lifeline >= 0:
         options["lifeline"] = lifeline
         inherited.append(lifeline)
-    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, _import_root(), json.dumps(options)]
+    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, import_root(), json.dumps(options)]
     try:
         # Duplicating a descriptor onto itself is how posix_spawn clears close-on-exec for one child alone.
         actions = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in inherited]
@@ -58,8 +58,3 @@ def start_executor(sandbox: str, executor: int, journal: str, lifeline: int = -1
         theirs.close()
     ours.setblocking(False)
     return StartedExecutor(pid, ours)
-
-
-def _import_root() -> str:
-    """Folder, or zip archive, from which the package was imported."""
-    return os.path.dirname(os.path.dirname(os.path.abspath(pilot_agent.__file__)))

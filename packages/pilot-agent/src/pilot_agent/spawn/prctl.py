@@ -1,10 +1,12 @@
-"""A setting of a Linux process that Python's `os` does not offer. ctypes is imported when it is made."""
+"""Settings of a Linux process that Python's `os` does not offer. ctypes is imported when one is made."""
 
 from __future__ import annotations
 
 import errno
 import os
+import signal
 
+_SET_PARENT_DEATH_SIGNAL = 1
 _SET_CHILD_SUBREAPER = 36
 
 
@@ -15,6 +17,15 @@ def become_subreaper() -> None:
         OSError: the kernel refuses (older than 3.4, not Linux), or this Python was built without ctypes.
     """
     _prctl(_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends; so it is for what this process becomes by exec.
+
+    Raises:
+        OSError: As :func:`become_subreaper`.
+    """
+    _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _prctl(option: int, value: int) -> None:

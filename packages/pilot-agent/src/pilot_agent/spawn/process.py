@@ -23,6 +23,7 @@ _RESET_SIGNALS = [
     signal.SIGCHLD,
     signal.SIGUSR1,
     signal.SIGUSR2,
+    signal.SIGXCPU,
 ]
 """Signals a program expects to be at their default. Python ignores SIGPIPE and SIGXFSZ, nohup SIGHUP, a shell's `&`
 SIGINT and SIGQUIT; what is ignored stays so across exec."""

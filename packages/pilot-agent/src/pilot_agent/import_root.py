@@ -1,0 +1,22 @@
+"""Where this agent was imported from, and how its processes start from there again."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pilot_agent
+
+
+def import_root() -> str:
+    """Return the folder, or the zip file, that holds the package."""
+    return os.path.dirname(os.path.dirname(os.path.abspath(pilot_agent.__file__)))
+
+
+def agent_command() -> list[str]:
+    """Return the command line that starts an agent of this very version.
+
+    A zip file is a program by itself, and isolated (`-I`): nothing of the user's PYTHONPATH or site packages reaches into it.
+    """
+    root = import_root()
+    return [sys.executable, "-I", root] if os.path.isfile(root) else [sys.executable, "-m", "pilot_agent"]
