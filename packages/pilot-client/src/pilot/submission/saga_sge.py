@@ -1,0 +1,232 @@
+"""Grid Engine through radical.saga: parallel environments are chosen, ``qstat`` and ``qacct`` say how jobs do.
+
+radical.saga takes a job that was killed for running for ever, and every other end for a success: it believes what its
+own script notes. So Grid Engine is asked, and the script becomes the agent.
+
+The invariant: pure, but for the shell and the clock it is given.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pilot_protocol.errors import SubmissionError
+
+from .queue import Job, JobPhase, JobState
+from .saga_descriptions import SagaRequest, common_attributes, plain_value, refuse
+from .saga_systems import AskSaga, Shell, whole_number
+
+QSTAT = "qstat | awk 'NR > 2 {print $1, $5}'"
+QACCT = "timeout 20 qacct -j "
+ACCOUNTING_DELAY_S = 20.0
+"""Grid Engine writes the record of a job up to 15 s after it has left the queue, unless told otherwise."""
+
+_ONE_HOST, _FILL_UP, _ROUND_ROBIN = "$pe_slots", "$fill_up", "$round_robin"
+_PREFERENCE = (_ONE_HOST, _FILL_UP, _ROUND_ROBIN)
+
+
+@dataclass(frozen=True)
+class ParallelEnvironment:
+    """A parallel environment: how it spreads slots, and the slots on each host of the queues that offer it."""
+
+    name: str
+    rule: str
+    slots: Mapping[str, int]
+
+    def holds(self, cores: int) -> bool:
+        """Return whether so many cores can ever be had here."""
+        if self.rule == _ONE_HOST:
+            return max(self.slots.values(), default=0) >= cores
+        if self.rule.isdigit() and cores % int(self.rule):
+            return False
+        return sum(self.slots.values()) >= cores
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.rule}, {sum(self.slots.values())} slots)"
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What Grid Engine offers a job: queues that take its walltime, parallel environments."""
+
+    queues: Sequence[str]
+    environments: Sequence[ParallelEnvironment]
+
+
+class SgeSystem:
+    """Grid Engine.
+
+    Args:
+        query: Of the service URL; ``memreqs`` there says how memory is asked for.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, query: Mapping[str, str], clock: Callable[[], float] = time.monotonic) -> None:
+        self._asks_memory = "memreqs" in query
+        self._clock = clock
+        self._left: dict[str, float] = {}
+
+    def request(self, job: Job, shell: Shell) -> SagaRequest:
+        """Return what radical.saga is told of a job.
+
+        Raises:
+            SubmissionError: Grid Engine does not answer, or can never run the job.
+        """
+        if job.memory_per_node_mb and not self._asks_memory:
+            raise SubmissionError(
+                f"memory_per_node_mb is {job.memory_per_node_mb}; Grid Engine has no common name for memory: add the one of "
+                "the site to the service_url, for example sge://host/?memreqs=h_vmem"
+            )
+        queue = plain_value("queue", job.queue) if job.queue else ""
+        answer = shell(survey(queue, job.whole_minutes))
+        if answer.code != 0:
+            raise SubmissionError(f"Grid Engine does not say what it offers: {answer.text.strip()}")
+        return describe(job, offers(answer.text))
+
+    def states(self, jobs: Sequence[str], shell: Shell, ask_saga: AskSaga) -> Mapping[str, JobState]:
+        """Return how jobs do; what has left the queue is looked for in the accounting."""
+        answer = shell(QSTAT)
+        if answer.code != 0 or "error" in answer.text:
+            return {job: JobState(JobPhase.UNKNOWN, None, answer.text.strip()) for job in jobs}
+        listed = queue_states(answer.text)
+        return {job: listed.get(job) or self._after_queue(job, shell) for job in jobs}
+
+    def _after_queue(self, job: str, shell: Shell) -> JobState:
+        record = shell(QACCT + shlex.quote(job))
+        ended = accounting_state(record.text) if record.code == 0 else None
+        left = self._left.setdefault(job, self._clock())
+        if ended is None and self._clock() - left < ACCOUNTING_DELAY_S:
+            return JobState(JobPhase.UNKNOWN, None, "it has left the queue and is not in the accounting yet")
+        self._left.pop(job)
+        return ended or JobState(JobPhase.ENDED, None, "Grid Engine does not know the job any more")
+
+
+def survey(queue: str, minutes: int) -> str:
+    """Return the command that prints what Grid Engine offers: parallel environments, slots of queues, fitting queues."""
+    only = f" -q {shlex.quote(queue)}" if queue else ""
+    limit = f" -l h_rt={minutes // 60}:{minutes % 60}:0"
+    return (
+        "qstat -f | grep @ | awk '{print \"slots\", $1, $3}';"
+        f" qselect{only}{limit} 2>/dev/null | sed 's/^/fits /';"
+        " for pe in $(qconf -spl); do"
+        " echo pe $pe $(qconf -sp $pe | awk '$1 == \"allocation_rule\" {print $2}')"
+        f" $(qselect -pe $pe{only}{limit} 2>/dev/null); done; qconf -sql >/dev/null"
+    )
+
+
+def offers(text: str) -> Offers:
+    """Read what :func:`survey` printed."""
+    slots: dict[str, int] = {}
+    fitting: list[str] = []
+    environments: list[tuple[str, str, list[str]]] = []
+    for words in (line.split() for line in text.splitlines()):
+        match words:
+            case ["slots", instance, counts] if (total := counts.rpartition("/")[2]).isdigit():
+                slots[instance] = int(total)
+            case ["fits", instance]:
+                fitting.append(instance)
+            case ["pe", name, rule, *instances]:
+                environments.append((name, rule, instances))
+    return Offers(
+        fitting,
+        [ParallelEnvironment(name, rule, _by_host(found, slots)) for name, rule, found in environments],
+    )
+
+
+def _by_host(instances: Sequence[str], slots: Mapping[str, int]) -> dict[str, int]:
+    """Return the slots of each host; queues of one host share its cores."""
+    hosts: dict[str, int] = {}
+    for instance in instances:
+        host = instance.rpartition("@")[2]
+        hosts[host] = max(hosts.get(host, 0), slots.get(instance, 0))
+    return hosts
+
+
+def describe(job: Job, offered: Offers) -> SagaRequest:
+    """Return what radical.saga is told of a job.
+
+    Raises:
+        SubmissionError: No queue takes its walltime, or no parallel environment its cores.
+    """
+    refuse(job, "Grid Engine", ["gpus_per_node"], "give a queue whose hosts have them")
+    attributes = common_attributes(job)
+    if not offered.queues and not job.queue:  # of a queue that is named, qsub may have to say that there is none
+        raise SubmissionError(
+            f"no queue of Grid Engine takes a walltime of {job.whole_minutes} min; ask for less"
+        )
+    attributes["total_cpu_count"] = _slots(job)
+    if job.candidate_hosts:
+        attributes["candidate_hosts"] = [plain_value("candidate_hosts", host) for host in job.candidate_hosts]
+    if job.memory_per_node_mb:
+        attributes["total_physical_memory"] = job.memory_per_node_mb
+    environment = _environment(job, offered.environments)
+    if not environment:
+        return SagaRequest(attributes, scratch=job.folder)
+    attributes["spmd_variation"] = environment
+    return SagaRequest(attributes, allowed={"spmd_variation": [environment]}, scratch=job.folder)
+
+
+def _slots(job: Job) -> int:
+    cores = job.cores or (job.nodes or 1) * (job.processes_per_node or 0)
+    if not cores:
+        raise SubmissionError("Grid Engine has slots, not nodes; give number_of_processes")
+    return cores
+
+
+def _environment(job: Job, known: Sequence[ParallelEnvironment]) -> str:
+    wanted, cores = job.spmd_variation, _slots(job)
+    if wanted:
+        if wanted not in [each.name for each in known]:
+            raise SubmissionError(
+                f"spmd_variation is {wanted!r}, which is no parallel environment here; there are: {_list(known)}"
+            )
+        return wanted
+    if cores == 1:
+        return ""
+    fitting = [each for each in known if each.holds(cores)]
+    for rule in _PREFERENCE:
+        for each in fitting:
+            if each.rule == rule:
+                return each.name
+    if fitting:
+        return fitting[0].name
+    raise SubmissionError(
+        f"no parallel environment of Grid Engine has {cores} slots for {job.whole_minutes} min; there are: {_list(known)}"
+    )
+
+
+def _list(known: Sequence[ParallelEnvironment]) -> str:
+    return ", ".join(map(str, known)) or "none"
+
+
+def queue_states(text: str) -> dict[str, JobState]:
+    """Read job ids and states as ``qstat`` prints them."""
+    found = {}
+    for line in text.splitlines():
+        match = re.fullmatch(r"(\d+) ([A-Za-z]+)", line.strip())
+        if match:
+            found[match[1]] = _queued(match[2])
+    return found
+
+
+def _queued(letters: str) -> JobState:
+    if "E" in letters and "q" in letters:
+        return JobState(JobPhase.QUEUED, None, "Eqw: it could not be started; qstat -j says why")
+    if "q" in letters or letters.startswith("h"):
+        return JobState(JobPhase.QUEUED)
+    return JobState(JobPhase.RUNNING)
+
+
+def accounting_state(text: str) -> JobState | None:
+    """Read what ``qacct -j`` printed of a job; None when there is no record."""
+    facts = dict(line.split(None, 1) for line in text.splitlines() if len(line.split(None, 1)) == 2)
+    if "exit_status" not in facts:
+        return None
+    status = whole_number(facts["exit_status"].split()[0])
+    failed = facts.get("failed", "0").strip()
+    code = 128 - status if status is not None and status > 128 and failed.startswith("100") else status
+    return JobState(JobPhase.ENDED, code, "" if failed == "0" else f"failed {failed}")

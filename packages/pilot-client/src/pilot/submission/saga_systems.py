@@ -1,0 +1,139 @@
+"""Batch systems that radical.saga reaches: how a job is asked for, and how one learns what became of it.
+
+What radical.saga says of jobs is wrong for some systems, and costs a command for each job. For those that have a module of
+their own the batch system is asked, over the shell that radical.saga holds open on the target.
+
+The invariant: a system knows commands and their answers, but neither processes nor connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pilot_protocol.errors import SubmissionError
+
+from .queue import Job, JobPhase, JobState
+from .saga_descriptions import SagaRequest, common_attributes, is_plain, refuse
+
+UNKNOWN = JobState(JobPhase.UNKNOWN)
+
+
+@dataclass(frozen=True)
+class ShellAnswer:
+    """What a command on the target left behind.
+
+    Attributes:
+        code: Its exit code.
+        text: What it printed, standard error included.
+    """
+
+    code: int
+    text: str
+
+
+Shell = Callable[[str], ShellAnswer]
+"""Runs a command on the target, as the batch system's commands run there."""
+
+AskSaga = Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]]
+"""Asks radical.saga for jobs: ``state`` and ``exit_code`` of each, or ``error``."""
+
+
+class System(Protocol):
+    """A batch system."""
+
+    def request(self, job: Job, shell: Shell) -> SagaRequest:
+        """Return what radical.saga is told of a job.
+
+        Raises:
+            SubmissionError: The job cannot be asked for, or would wait for ever.
+        """
+
+    def states(self, jobs: Sequence[str], shell: Shell, ask_saga: AskSaga) -> Mapping[str, JobState]:
+        """Return how jobs do."""
+
+
+_PHASES = {
+    "New": JobPhase.QUEUED,
+    "Pending": JobPhase.QUEUED,
+    "Running": JobPhase.RUNNING,
+    "Suspended": JobPhase.RUNNING,
+    "Done": JobPhase.ENDED,
+    "Failed": JobPhase.ENDED,
+    "Canceled": JobPhase.ENDED,
+}
+_NO_SUCH_JOB = ("illegal job id", "unknown job", "does not exist", "no such job", "not found", "is not found")
+
+
+class SagaSystem:
+    """A batch system of which radical.saga knows all that we know.
+
+    Args:
+        name: What messages call it.
+        unasked: Fields of a job that it cannot be asked for.
+        needs_queue: radical.saga would name a queue of its own where none is given.
+        takes_shell: Its script is run by a shell, so that folders of any name are possible.
+    """
+
+    def __init__(
+        self, name: str, unasked: Sequence[str], *, needs_queue: bool = False, takes_shell: bool = True
+    ) -> None:
+        self._name = name
+        self._unasked = unasked
+        self._needs_queue = needs_queue
+        self._takes_shell = takes_shell
+
+    def request(self, job: Job, shell: Shell) -> SagaRequest:
+        """Return what radical.saga is told of a job.
+
+        Raises:
+            SubmissionError: It cannot be asked for.
+        """
+        refuse(job, self._name, self._unasked)
+        if self._needs_queue and not job.queue:
+            raise SubmissionError(f"a pilot on {self._name} needs a queue; give the key queue")
+        if not self._takes_shell and not is_plain(job):
+            raise SubmissionError(
+                f"the folder {job.folder!r} cannot be passed on to {self._name}; give a working_directory of letters, "
+                "digits and ._+@-"
+            )
+        attributes = common_attributes(job, becomes=False)
+        cores = job.cores or (job.nodes or 1) * (job.processes_per_node or 0)
+        if not cores:
+            raise SubmissionError(
+                f"radical.saga cannot ask {self._name} for whole nodes; give number_of_processes"
+            )
+        attributes["total_cpu_count"] = cores
+        if job.processes_per_node:
+            attributes["processes_per_host"] = job.processes_per_node
+        if job.gpus_per_node:
+            attributes["total_gpu_count"] = job.gpus_per_node * (job.nodes or 1)
+        if job.candidate_hosts:
+            attributes["candidate_hosts"] = list(job.candidate_hosts)
+        return SagaRequest(attributes)
+
+    def states(self, jobs: Sequence[str], shell: Shell, ask_saga: AskSaga) -> Mapping[str, JobState]:
+        """Return how jobs do, as radical.saga says."""
+        return {job: saga_state(told) for job, told in ask_saga(jobs).items()}
+
+
+def saga_state(told: Mapping[str, Any]) -> JobState:
+    """Translate what radical.saga says of a job; what it does not know is no news."""
+    error = str(told.get("error") or "")
+    if error:
+        gone = any(words in error.lower() for words in _NO_SUCH_JOB)
+        return JobState(JobPhase.ENDED if gone else JobPhase.UNKNOWN, None, error)
+    state = str(told.get("state"))
+    phase = _PHASES.get(state, JobPhase.UNKNOWN)
+    if phase is not JobPhase.ENDED:
+        return JobState(phase)
+    return JobState(phase, whole_number(told.get("exit_code")), "" if state == "Done" else state)
+
+
+def whole_number(value: object) -> int | None:
+    """Return a number that may come as text, or as a word that is none (radical.saga says ``Done`` for exit codes)."""
+    try:
+        return int(str(value))
+    except ValueError:
+        return None
