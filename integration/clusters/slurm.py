@@ -112,7 +112,7 @@ class SlurmCluster:
 
 
 @contextmanager
-def running_slurm(shape: Shape = Shape()) -> Iterator[SlurmCluster]:  # noqa: B008 - it is frozen
+def running_slurm(shape: Shape = Shape()) -> Iterator[SlurmCluster]:
     """Run a cluster for the length of a block; skip the test where Slurm is not installed."""
     need_commands("Slurm", COMMANDS)
     if run(["unshare", "--uts", "--ipc", "--pid", "--mount", "--fork", "true"], {}).returncode != 0:

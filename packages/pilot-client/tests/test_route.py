@@ -40,7 +40,7 @@ def resource(*, tunnels: list[str] | None = None, submit_host: str = "") -> Reso
         return tunnel
 
     opener = None if tunnels is None else open_tunnel
-    return Resource("slurm+ssh://login.example.org", Unused(), Unused(), opener, submit_host)  # type: ignore[arg-type]
+    return Resource("slurm+ssh://login.example.org", Unused(), Unused(), opener, submit_host=submit_host)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("url", "target"), [(SOCKET, "/run/user/1/redis.sock"), (TCP, "localhost:6380")])

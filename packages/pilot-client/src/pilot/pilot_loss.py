@@ -37,5 +37,7 @@ def _how(session: Session, tracked: TrackedPilot, end: AgentEnd) -> PilotEnd:
     reason, when = (
         ("lost", "while it ran") if tracked.state is State.Running else ("start", "before it had started")
     )
+    code = "" if end.exit_code is None else f", exit code {end.exit_code}"
+    words = f" ({end.words})" if end.words else ""
     said = f"; it said last:\n{end.log.rstrip()}" if end.log.strip() else ""
-    return PilotEnd("Failed", reason, f"the agent ended {when}, exit code {end.exit_code}{said}")
+    return PilotEnd("Failed", reason, f"the agent ended {when}{code}{words}{said}")

@@ -33,6 +33,7 @@ class Resource:
         place: Where its files are put.
         queue: Takes its jobs.
         open_tunnel: Opens a tunnel from the place to an address on this machine; None where the place is this machine.
+        lrms: Whether its agents look for a batch job around them: ``auto`` or ``local``, see the agent's settings.
         submit_host: The name of the place, for agents that open a tunnel to it; empty: what their batch system says.
     """
 
@@ -42,11 +43,14 @@ class Resource:
         place: Place,
         queue: Queue,
         open_tunnel: Callable[[str], Tunnel] | None,
+        *,
         submit_host: str = "",
+        lrms: str = "auto",
     ) -> None:
         self.service_url = service_url
         self.place = place
         self.queue = queue
+        self.lrms = lrms
         self.watch = JobWatch(queue, service_url)
         self._open_tunnel = open_tunnel
         self._submit_host = submit_host

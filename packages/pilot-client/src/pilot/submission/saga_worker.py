@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -153,7 +152,7 @@ class Worker:
         for number in request["jobs"]:
             try:
                 self._service.get_job(self._job_id(number)).cancel()
-            except Exception as error:  # noqa: BLE001, PERF203 - the boundary to radical.saga
+            except Exception as error:  # noqa: BLE001 - the boundary to radical.saga
                 failed[number] = _text_of(error)
         return failed
 

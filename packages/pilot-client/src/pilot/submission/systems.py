@@ -1,0 +1,130 @@
+"""Which place and which queue a ``service_url`` means: the composition of everything that is not ``fork://``.
+
+Batch systems are served by radical.saga, but for those whose adaptors there do not work: Torque as it is shipped, LSF outside
+its table of hosts, HTCondor on this machine. They have queues of ours, over the system's own commands.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from pilot import agent_bundle
+from pilot.agent_bundle import Bundle
+from pilot.config import ClientConfig
+from pilot.coordination_url import CoordinationUrl
+
+from .base import AgentEnd, Notify, PilotOrder, Placeholder, scheme_of
+from .batch import BatchSubmitter
+from .command_queue import CommandQueue
+from .dialects.condor import CONDOR
+from .dialects.dialect import Dialect
+from .dialects.lsf import LSF
+from .dialects.pbs_choice import choose_pbs
+from .dialects.pbspro import PBSPRO
+from .dialects.torque import TORQUE, XT5TORQUE
+from .ec2 import Ec2Submitter
+from .local_place import LocalPlace
+from .place import Place
+from .process_queue import ProcessQueue
+from .queue import Queue
+from .resource import Resource, Tunnel
+from .reverse_tunnel import ReverseTunnel, TunnelNews
+from .saga_queue import SagaQueue
+from .ssh_place import SshPlace
+from .ssh_target import SshOptions, SshTarget
+
+logger = logging.getLogger(__name__)
+
+_DIALECTS: Mapping[str, Dialect] = {
+    "condor": CONDOR,
+    "lsf": LSF,
+    "torque": TORQUE,
+    "xt5torque": XT5TORQUE,
+}
+_PBS: Mapping[str, Dialect] = {"pbspro": PBSPRO, "torque": TORQUE}
+
+
+def open_submitter(service_url: str, redis: CoordinationUrl) -> BatchSubmitter:
+    """Open the resource of a URL.
+
+    Raises:
+        MissingExtraError: It needs radical.saga, which is not installed.
+        SubmissionError: The URL cannot be read, or its machine has no such batch system.
+    """
+    system, _, way = scheme_of(service_url).partition("+")
+    is_remote = bool(way) or system in ("ssh", "gsissh")
+    place = _open_place(service_url, way or system) if is_remote else LocalPlace()
+    try:
+        queue = _open_queue(system, service_url, place)
+        return BatchSubmitter(_resource(service_url, place, queue), redis, _find_bundle)
+    except BaseException:
+        place.close()
+        raise
+
+
+def open_cloud(_service_url: str, redis: CoordinationUrl) -> Ec2Submitter:
+    """Open a way of submission to EC2, where each pilot has a machine of its own."""
+
+    def make_ssh(address: str, user: str, key_file: str) -> SshPlace:
+        return SshPlace(SshTarget(address, user), replace(_ssh_options(), **stranger(key_file)))
+
+    def submit_at(order: PilotOrder, notify: Notify, place: Place) -> Placeholder:
+        resource = _resource(order.spec.service_url, place, ProcessQueue(place))
+
+        def tell(end: AgentEnd) -> None:
+            try:
+                notify(end)
+            finally:
+                resource.close()
+
+        try:
+            return BatchSubmitter(resource, redis, _find_bundle).submit(order, tell)
+        except BaseException:
+            resource.close()
+            raise
+
+    return Ec2Submitter(make_ssh, submit_at)
+
+
+def _open_place(service_url: str, way: str) -> SshPlace:
+    return SshPlace(SshTarget.from_url(service_url), replace(_ssh_options(), program=way))
+
+
+def _ssh_options() -> SshOptions:
+    return SshOptions.from_config(ClientConfig.from_environment())
+
+
+def _open_queue(system: str, service_url: str, place: Place) -> Queue:
+    if system in ("ssh", "gsissh"):
+        return ProcessQueue(place)
+    if system == "pbs":
+        return CommandQueue(place, _PBS[choose_pbs(place)])
+    dialect = _DIALECTS.get(system)
+    return CommandQueue(place, dialect) if dialect else SagaQueue(service_url, warm=True)
+
+
+def _resource(service_url: str, place: Place, queue: Queue) -> Resource:
+    lrms = "local" if isinstance(queue, ProcessQueue) else "auto"
+    if isinstance(place, SshPlace):
+        return Resource(service_url, place, queue, _tunnel_opener(place), lrms=lrms)
+    return Resource(service_url, place, queue, None, submit_host=socket.gethostname(), lrms=lrms)
+
+
+def _tunnel_opener(place: SshPlace) -> Callable[[str], Tunnel]:
+    def tell(news: TunnelNews) -> None:
+        level = logging.INFO if news.is_open else logging.WARNING
+        logger.log(level, "tunnel to %s: %s", place.name, news.message, extra={"action": "tunnel.changed"})
+
+    def open_tunnel(target: str) -> ReverseTunnel:
+        tunnel = ReverseTunnel(place.connection, target, tell)
+        tunnel.open()
+        return tunnel
+
+    return open_tunnel
+
+
+def _find_bundle() -> Bundle:
+    return agent_bundle.build(ClientConfig.from_environment().bundles_dir)
