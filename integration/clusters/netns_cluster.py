@@ -121,8 +121,8 @@ def _wired(prefix: str, head: NetnsHost, nodes: list[NetnsHost]) -> Iterator[Non
     try:
         _ip("addr", "add", f"{prefix}.1.1/24", "dev", cable)
         _ip("link", "set", cable, "up")
-        # What is meant for the nodes must not leave by this machine's default route.
-        _ip("route", "add", "unreachable", f"{prefix}.2.0/24")
+        # What is meant for the nodes must not leave by the default route; the head does not pass it on.
+        _ip("route", "add", f"{prefix}.2.0/24", "dev", cable)
         _plug(head, "eth0", f"{prefix}.1.2")
         head.link("link", "add", "eth1", "type", "bridge")
         _plug(head, "eth1", addresses["head"])
@@ -134,9 +134,6 @@ def _wired(prefix: str, head: NetnsHost, nodes: list[NetnsHost]) -> Iterator[Non
         yield
     finally:
         _ip("link", "del", cable)
-        subprocess.run(
-            ["ip", "route", "del", "unreachable", f"{prefix}.2.0/24"], capture_output=True, check=False
-        )
 
 
 def _plug(host: NetnsHost, device: str, address: str) -> None:
