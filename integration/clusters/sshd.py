@@ -194,9 +194,9 @@ def sshd_program() -> str:
     return program
 
 
-def serves_ssh(port: int) -> bool:
+def serves_ssh(port: int, host: str = "127.0.0.1") -> bool:
     """Return whether an SSH server greets; being connected is not enough, since a port may be connected to itself."""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S) as client:
+    with suppress(OSError), socket.create_connection((host, port), timeout=LIMIT_S) as client:
         return client.getsockname() != client.getpeername() and client.recv(4) == b"SSH-"
     return False
 

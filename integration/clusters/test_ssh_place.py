@@ -148,6 +148,13 @@ def test_a_command_over_its_limit_is_killed_there(place: SshPlace, tmp_path: Pat
     assert place.run("echo again").text == "again\n"
 
 
+def test_what_stays_in_the_background_is_not_waited_for_and_outlives_the_login(server: Sshd) -> None:
+    with place_at(server) as there:
+        pid = int(there.run("setsid sleep 600 </dev/null >/dev/null 2>&1 & echo $!").text)
+    assert command_line(pid) == "sleep 600 "
+    kill(pid)
+
+
 def test_commands_of_many_threads_share_one_login(server: Sshd) -> None:
     with place_at(server) as there:
         said: list[str] = []
@@ -232,6 +239,19 @@ def test_a_server_that_lets_nobody_in(server: Sshd) -> None:
     assert "does not let us in without a question" in str(error)
     assert "Permission denied (publickey)" in str(error)
     assert not error.transient
+
+
+def test_an_account_that_runs_no_commands(server: Sshd) -> None:
+    server.restart("ForceCommand echo This account is currently not available.; exit 1")
+    with place_at(server) as there:
+        error = refused(there)
+    assert "the account runs no commands" in str(error)
+    assert not error.transient
+
+
+def test_a_folder_for_sockets_that_is_not_there(server: Sshd) -> None:
+    there = SshPlace(server.target, replace(server.options, socket_folder=Path("/nowhere")))
+    assert "can be made in /nowhere: No such file" in str(refused(there))
 
 
 def test_a_host_that_does_not_exist(server: Sshd) -> None:

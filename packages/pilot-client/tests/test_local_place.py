@@ -72,6 +72,11 @@ def test_a_process_that_has_left_the_group_does_not_hold_the_limit_up(
     os.kill(int(pid_file.read_text()), 9)
 
 
+def test_what_stays_in_the_background_is_not_waited_for(place: LocalPlace) -> None:
+    done = place.run("setsid sleep 600 </dev/null >/dev/null 2>&1 & echo $!")
+    os.kill(int(done.text), 9)
+
+
 def test_long_commands_are_shown_by_their_beginning(place: LocalPlace) -> None:
     with pytest.raises(SubmissionError) as caught:
         place.run("sleep 600 #" + "x" * 1000, limit_s=0.1)

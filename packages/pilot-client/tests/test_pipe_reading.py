@@ -8,7 +8,7 @@ from typing import IO
 
 import pytest
 
-from pilot.submission.pipe_reading import Found, read_past
+from pilot.submission.pipe_reading import Found, PipeEndedError, read_past
 
 
 @pytest.fixture
@@ -40,11 +40,13 @@ def test_a_sign_that_comes_in_pieces_is_found(pipe: tuple[IO[bytes], int]) -> No
     timer.join()
 
 
-def test_an_end_without_the_sign_is_none(pipe: tuple[IO[bytes], int]) -> None:
+def test_an_end_without_the_sign_tells_what_came_instead(pipe: tuple[IO[bytes], int]) -> None:
     reader, writing = pipe
     os.write(writing, b"SIGN without line end")
     os.close(writing)
-    assert read_past(reader, b"SIGN", 10) is None
+    with pytest.raises(PipeEndedError) as caught:
+        read_past(reader, b"SIGN", 10)
+    assert caught.value.text == b"SIGN without line end"
 
 
 def test_silence_is_not_waited_for_longer_than_asked(pipe: tuple[IO[bytes], int]) -> None:

@@ -91,6 +91,7 @@ Host key verification failed.
             False,
         ),
         ("Bad owner or permissions on /home/ada/.ssh/config", "configuration on this machine", False),
+        ("This account is currently not available.", "ssh://user@cluster/", False),
         ("", "without a word", True),
         ("something new", "try by hand: ssh -o BatchMode=yes ada@cluster true", False),
     ],

@@ -17,7 +17,10 @@ from .place import COMMAND_LIMIT_S, Output
 
 
 class LocalPlace:
-    """This machine."""
+    """This machine.
+
+    What a command leaves in the background must have other standard streams than the command, whose end is the end of those.
+    """
 
     name = "this machine"
 

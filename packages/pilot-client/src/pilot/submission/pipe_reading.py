@@ -27,7 +27,19 @@ class Found:
     rest: bytes
 
 
-def read_past(pipe: IO[bytes], sign: bytes, limit_s: float) -> Found | None:
+class PipeEndedError(Exception):
+    """A pipe ended without the sign.
+
+    Attributes:
+        text: What came instead.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+def read_past(pipe: IO[bytes], sign: bytes, limit_s: float) -> Found:
     """Read an unbuffered pipe until a whole line that bears a sign has come; what comes before is dropped.
 
     Args:
@@ -35,10 +47,8 @@ def read_past(pipe: IO[bytes], sign: bytes, limit_s: float) -> Found | None:
         sign: To look for.
         limit_s: Wait no longer.
 
-    Returns:
-        The line; None when the pipe ended without it.
-
     Raises:
+        PipeEndedError: The pipe ended without it.
         TimeoutError: It did not come in time.
     """
     deadline = time.monotonic() + limit_s
@@ -48,7 +58,7 @@ def read_past(pipe: IO[bytes], sign: bytes, limit_s: float) -> Found | None:
         while selector.select(max(0.0, deadline - time.monotonic())):
             chunk = os.read(pipe.fileno(), CHUNK_BYTES)
             if not chunk:
-                return None
+                raise PipeEndedError(text)
             text += chunk
             found = _find(text, sign)
             if found is not None:

@@ -19,7 +19,7 @@ from typing import IO
 
 from pilot_protocol.errors import SubmissionError
 
-from .pipe_reading import read_past
+from .pipe_reading import PipeEndedError, read_past
 from .place import Output
 from .ssh_refusals import refusal
 from .ssh_target import SshOptions, SshTarget
@@ -124,7 +124,7 @@ def start_master(options: SshOptions, target: SshTarget) -> Master:
     Raises:
         SubmissionError: The target is not reached, or does not let us in.
     """
-    folder = tempfile.mkdtemp(prefix="pilot-ssh-", dir=options.socket_folder)
+    folder = _socket_folder(options)
     path = os.path.join(folder, "s")
     with tempfile.TemporaryFile() as log:
         try:
@@ -141,6 +141,15 @@ def start_master(options: SshOptions, target: SshTarget) -> Master:
             master.end()
             raise
     return master
+
+
+def _socket_folder(options: SshOptions) -> str:
+    try:
+        return tempfile.mkdtemp(prefix="pilot-ssh-", dir=options.socket_folder)
+    except OSError as error:
+        raise SubmissionError(
+            f"no folder for the socket of an SSH connection can be made in {options.socket_folder}: {error.strerror}"
+        ) from error
 
 
 def environment() -> dict[str, str]:
@@ -198,11 +207,11 @@ def _start(command: list[str], folder: str, log: IO[bytes]) -> subprocess.Popen[
 def _await_login(keeper: subprocess.Popen[bytes], log: IO[bytes], target: SshTarget) -> None:
     assert keeper.stdout is not None  # noqa: S101 - it is a pipe
     try:
-        ready = read_past(keeper.stdout, _READY.encode(), START_LIMIT_S)
+        read_past(keeper.stdout, _READY.encode(), START_LIMIT_S)
     except TimeoutError as error:
         raise refusal(target.name, f"the login timed out after {START_LIMIT_S:g} s") from error
-    if ready is None:
-        raise refusal(target.name, _end_of(log))
+    except PipeEndedError as error:
+        raise refusal(target.name, _end_of(log)) from error
 
 
 def _end_of(log: IO[bytes]) -> str:

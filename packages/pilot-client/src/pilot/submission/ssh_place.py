@@ -10,7 +10,8 @@ from .ssh_target import SshOptions, SshTarget
 class SshPlace:
     """A machine that SSH reaches.
 
-    Nothing is connected before the first command.
+    Nothing is connected before the first command. What a command leaves in the background must have other standard streams
+    than the command, whose end is the end of those.
 
     Args:
         target: The machine.

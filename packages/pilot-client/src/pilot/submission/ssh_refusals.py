@@ -37,6 +37,11 @@ _REFUSALS = (
         transient=False,
     ),
     _Refusal(
+        "account is (?:currently )?not available",
+        "the account runs no commands (its login shell is nologin); name another one: ssh://user@{host}/",
+        transient=False,
+    ),
+    _Refusal(
         "Too many authentication failures",
         "too many keys were offered before the right one: set IdentityFile and IdentitiesOnly yes for it in "
         "~/.ssh/config",

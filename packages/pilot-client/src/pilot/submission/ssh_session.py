@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pilot_protocol.errors import SubmissionError
 
 from .command_limit import shortened, too_long
-from .pipe_reading import Found, read_past
+from .pipe_reading import Found, PipeEndedError, read_past
 from .place import Output
 from .ssh_master import environment
 from .ssh_refusals import quoted
@@ -82,7 +82,7 @@ class Session:
             OverdueError: The command took too long, and goes on.
             SubmissionError: There was no greeting in time, or the connection was lost while the command ran.
         """
-        mark, text = secrets.token_hex(12), self.command.encode()
+        mark, text = secrets.token_hex(12), self.command.encode("utf-8", "surrogateescape")
         frame = _FRAME.format(mark=mark, size=len(text))
         deadline = time.monotonic() + self.limit_s
         with _start([*client, frame]) as process:
@@ -97,7 +97,7 @@ class Session:
     def _await_greeting(self, process: subprocess.Popen[bytes], mark: str) -> Found:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         try:
-            greeting = read_past(process.stdout, mark.encode(), self.limit_s)
+            return read_past(process.stdout, mark.encode(), self.limit_s)
         except TimeoutError as error:
             process.kill()
             _, err = process.communicate()
@@ -106,10 +106,9 @@ class Session:
                 f"{quoted(err.decode('utf-8', 'replace'))}",
                 transient=True,
             ) from error
-        if greeting is None:
+        except PipeEndedError as error:
             _, err = process.communicate()
-            raise NotStartedError(err.decode("utf-8", "replace"))
-        return greeting
+            raise NotStartedError((err + error.text).decode("utf-8", "replace")) from error
 
     def _output(self, out: bytes, err: str, mark: str) -> Output:
         _, _, said = err.partition(f"{mark}\n")

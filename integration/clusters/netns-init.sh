@@ -1,0 +1,24 @@
+#!/bin/sh
+# First process of an emulated host, see netns_host.py: netns-init.sh NAME STATE HOME...
+#
+# Runs in namespaces of its own. The host gets a name, processes, /tmp, /run and /dev/shm of its own; homes, Slurm's
+# configuration and the names of hosts come from the cluster's STATE folder. Everything else is this machine's.
+# Says `up` and stays until its standard input ends; then the kernel ends all processes of the host.
+set -e
+name=$1 state=$2
+shift 2
+
+mount --make-rprivate /
+hostname "$name"
+mount -t proc proc /proc
+for folder in /tmp /dev/shm; do mount -t tmpfs -o mode=1777 tmpfs "$folder"; done
+mount -t tmpfs -o mode=0755 tmpfs /run
+mkdir -p /run/sshd
+for file in hosts resolv.conf; do mount --bind "$state/$file" "/etc/$file"; done
+mount --bind "$state/slurm" /etc/slurm
+for home; do mount --bind "$state/homes$home" "$home"; done
+ip link set lo up
+
+echo up
+# Ignored, the signal lets the kernel reap what is orphaned to this process.
+exec env --ignore-signal=CHLD cat >/dev/null

@@ -1,0 +1,136 @@
+"""The emulated cluster is what tests take it for, and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from netns_cluster import NODES, NetnsCluster, running_cluster
+from pilot.submission.reverse_tunnel import ReverseTunnel, TunnelNews
+from pilot.submission.ssh_place import SshPlace
+from process_tree import command_line, descendants
+from real_redis import free_port, running_server
+from sshd import plain_account
+
+LIMIT_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[NetnsCluster]:
+    with running_cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def head(cluster: NetnsCluster) -> Iterator[SshPlace]:
+    place = SshPlace(cluster.target(), cluster.options)
+    yield place
+    place.close()
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_slurm_starts_a_job_on_both_nodes(head: SshPlace) -> None:
+    assert sorted(head.run("srun -N2 hostname").text.split()) == sorted(NODES)
+
+
+def test_every_host_is_reached_from_here_the_nodes_through_the_head(cluster: NetnsCluster) -> None:
+    for name in cluster.hosts:
+        place = SshPlace(cluster.target(name), cluster.options)
+        assert place.run("hostname").text == f"{name}\n"
+        place.close()
+
+
+@pytest.mark.parametrize("account", ["root", "other"])
+def test_a_job_reaches_the_head_by_the_key_of_the_cluster(cluster: NetnsCluster, account: str) -> None:
+    user = plain_account() if account == "other" else account
+    place = SshPlace(cluster.target(user=user), cluster.options)
+    done = place.run("srun -N1 ssh -o BatchMode=yes head 'hostname; id -un'")
+    assert (done.text, done.code) == (f"head\n{user}\n", 0), done.err
+    place.close()
+
+
+def test_the_nodes_do_not_reach_this_machine(cluster: NetnsCluster, tmp_path: Path) -> None:
+    with running_server(tmp_path, port := free_port()):
+        knock = f"import socket; socket.create_connection(({{!r}}, {port}), 5)"
+        for address in ("127.0.0.1", cluster.head_address.rpartition(".")[0] + ".1"):
+            with pytest.raises(AssertionError, match=r"Connection refused|Network is unreachable"):
+                cluster.hosts["node1"].run("python3", "-c", knock.format(address))
+
+
+def test_hosts_share_homes_and_a_folder_but_neither_tmp_nor_the_homes_of_this_machine(
+    cluster: NetnsCluster, tmp_path: Path
+) -> None:
+    head, node = cluster.hosts["head"], cluster.hosts["node1"]
+    head.run("touch", "/tmp/of-head", f"{cluster.shared}/common", "/root/common")
+    assert node.run("ls", "/tmp") == ""
+    assert node.run("ls", str(cluster.shared), "/root").split().count("common") == 2
+    assert (cluster.shared / "common").exists()
+    assert not Path("/root/common").exists()
+    assert not Path("/tmp/of-head").exists()
+
+
+def test_a_node_comes_to_a_redis_of_this_machine_by_a_tunnel_and_the_head(
+    cluster: NetnsCluster, head: SshPlace, tmp_path: Path
+) -> None:
+    with running_server(tmp_path, port := free_port()):
+        news: queue.SimpleQueue[TunnelNews] = queue.SimpleQueue()
+        tunnel = ReverseTunnel(head.connection, f"127.0.0.1:{port}", news.put)
+        tunnel.open()
+        node = cluster.hosts["node2"]
+        forward = f"{cluster.shared}/node.sock:{tunnel.remote_socket}"
+        node.run("sh", "-c", f"ssh -f -N -o ExitOnForwardFailure=yes -L {forward} head >/dev/null 2>&1")
+        ping = "import socket; s = socket.socket(socket.AF_UNIX); s.connect({!r}); s.send(b'PING\\r\\n'); print(s.recv(9))"
+        assert node.run("python3", "-c", ping.format(f"{cluster.shared}/node.sock")) == "b'+PONG\\r\\n'\n"
+        tunnel.close()
+
+
+def remnants() -> list[str]:
+    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+    routes = subprocess.run(["ip", "-4", "route"], capture_output=True, text=True, check=True).stdout
+    return [
+        *[line for line in links.splitlines() if ": pilot" in line],
+        *[line for line in routes.splitlines() if "dev pilot" in line],
+        *map(str, Path("/var/tmp").glob("pilot-cluster-*")),
+    ]
+
+
+def test_a_cluster_that_is_taken_down_leaves_nothing() -> None:
+    before = remnants(), descendants(os.getpid())
+    with running_cluster() as cluster:
+        cluster.hosts["node1"].crash()
+        assert len(remnants()) == len(before[0]) + 4
+    assert (remnants(), descendants(os.getpid())) == before
+
+
+def test_a_cluster_whose_program_is_killed_has_no_processes_and_networks_left(cluster: NetnsCluster) -> None:
+    before = remnants()
+    program = (
+        "import sys, time\n"
+        f"sys.path[:0] = {sys.path!r}\n"
+        "from netns_cluster import running_cluster\n"
+        "with running_cluster() as cluster: print(cluster.shared.parent, flush=True); time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        state = Path(process.stdout.readline().strip())
+        processes = descendants(process.pid)
+        assert any("slurmd" in command_line(pid) for pid in processes)
+        process.send_signal(signal.SIGKILL)
+    eventually(lambda: not any(command_line(pid) for pid in processes))
+    shutil.rmtree(state)
+    eventually(lambda: remnants() == before)
