@@ -33,7 +33,7 @@ _EXPLANATIONS = {
     127: "the job script or the interpreter was not found",
 }
 
-_NEWEST_MINOR = 13
+_NEWEST_MINOR = 14
 _LAST_RESORTS = ("/usr/bin/python3", "/usr/libexec/platform-python")  # the second one: Red Hat's own
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SET_BY_SHELLS = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"})
