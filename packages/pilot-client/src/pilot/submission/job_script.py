@@ -22,7 +22,7 @@ SETUP_FAILED = 95
 NO_PYTHON = 96
 """None of the interpreters is there and new enough."""
 FILES_MISSING = 97
-"""The bundle or the settings cannot be read where the job runs."""
+"""The bundle or the sandbox cannot be read where the job runs."""
 
 _EXPLANATIONS = {
     SETUP_FAILED: "a line of the description's setup failed",
