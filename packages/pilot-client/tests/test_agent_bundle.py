@@ -205,9 +205,10 @@ def test_a_python_that_is_too_old_says_so(bundle: Bundle, python: Path) -> None:
     done = subprocess.run(
         [python, bundle.path, "--help"], env={}, capture_output=True, text=True, check=False
     )
-    major, minor = version_of(python)
-    said = f"pilot-agent: Python 3.9 or newer is needed, {python} is {major}.{minor}\n"
-    assert (done.returncode, done.stderr) == (3, said)
+    assert done.returncode == 6
+    assert done.stderr.startswith(
+        f"pilot-agent: Python 3.9 or newer is needed, this is {'.'.join(map(str, version_of(python)))}."
+    )
 
 
 @pytest.mark.parametrize("python", [Path(sys.executable), *NEW_ENOUGH], ids=str)

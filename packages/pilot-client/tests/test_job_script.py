@@ -217,11 +217,19 @@ def test_an_interpreter_is_expanded_on_the_target(run: Run, tmp_path: Path) -> N
     assert shown(run(python="${BASE}/my env/python", environment={"BASE": str(tmp_path)}))[3] == 1
 
 
-@pytest.mark.parametrize("key", ["bundle", "settings"])
-def test_files_that_are_not_there(run: Run, key: str, tmp_path: Path) -> None:
-    done = run(**{key: str(tmp_path / "gone")})
+@pytest.mark.parametrize(("key", "path"), [("bundle", "gone"), ("settings", "gone/agent.json")])
+def test_folders_that_are_not_mounted_where_it_runs(run: Run, key: str, path: str, tmp_path: Path) -> None:
+    done = run(**{key: str(tmp_path / path)})
     assert done.returncode == FILES_MISSING
-    assert done.stderr.startswith(f"pilot: {tmp_path}/gone cannot be read on {os.uname().nodename}: ")
+    node = os.uname().nodename
+    assert (
+        done.stderr == f"pilot: {tmp_path}/gone cannot be read on {node}: is its file system mounted there?\n"
+    )
+
+
+def test_settings_that_are_gone_are_the_agents_to_explain(run: Run, facts: ScriptFacts) -> None:
+    os.unlink(facts.settings)
+    assert shown(run())[0] == ["--config", facts.settings]
 
 
 @pytest.mark.parametrize("code", [SETUP_FAILED, NO_PYTHON, FILES_MISSING, 126, 127])

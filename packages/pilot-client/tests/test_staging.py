@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pytest
 from local_place import NOBODY, LocalPlace
 from pilot.agent_bundle import UNUSED_DAYS, Bundle, build
 from pilot.submission.base import PilotOrder
+from pilot.submission.place import Output
 from pilot.submission.staging import Staged, read_tail, stage, unstage
 from pilot_protocol.compute_descriptions import validate_pilot_compute
 from pilot_protocol.errors import SubmissionError
@@ -275,21 +277,42 @@ def test_a_home_without_room_for_the_bundle(
 
 
 @as_root
-def test_a_disk_that_fills_up_during_the_upload(
+def test_a_disk_on_which_no_bundle_has_room(
     bundle: Bundle, small_disk: Callable[[int], Path], tmp_path: Path
 ) -> None:
     disk = small_disk(1200)
     df = tmp_path / "bin" / "df"
     df.parent.mkdir()
-    df.write_text("#!/bin/sh\necho header\necho tmpfs 0 0 99999999 0% /\n")  # as it was before
+    df.write_text(
+        "#!/bin/sh\necho header\necho tmpfs 0 0 99999999 0% /\n"
+    )  # it does not know of quotas either
     df.chmod(0o700)
-    with open(disk / "ballast", "wb") as ballast:
-        ballast.write(bytes(1000 * 1024))
+    (disk / "ballast").write_bytes(bytes(1000 * 1024))
     place = LocalPlace(disk, PATH=f"{df.parent}:/usr/bin:/bin")
-    with pytest.raises(
-        SubmissionError, match=rf"{disk}/.pilot cannot be used on test place: disk full; free some"
-    ):
+    said = rf"takes the agent's file: .*{disk}/.pilot.*No space left on device; .*{disk}/agent/.pilot.*; make room"
+    with pytest.raises(SubmissionError, match=said):
         stage(place, order(), bundle, {})
+    assert files_below(disk) == {"ballast"}
+
+
+class FillingPlace(LocalPlace):
+    """A place whose disk is filled up between two commands."""
+
+    def run(self, command: str, **options: Any) -> Output:
+        if self.commands:
+            with suppress(OSError):
+                Path(self._variables["HOME"], "ballast").write_bytes(bytes(10_000_000))
+        return super().run(command, **options)
+
+
+@as_root
+def test_a_disk_that_fills_up_before_the_upload(bundle: Bundle, small_disk: Callable[[int], Path]) -> None:
+    disk = small_disk(2000)
+    with pytest.raises(
+        SubmissionError,
+        match=rf"{disk}/agent/{PILOT} cannot be used on test place: disk full; free some space",
+    ):
+        stage(FillingPlace(disk), order(), bundle, {})
     assert files_below(disk) == {"ballast"}
 
 

@@ -50,19 +50,8 @@ _REPLACED = dict.fromkeys(
 )
 
 _SHEBANG = b"#!/usr/bin/env python3\n"
-# Python 2 can read this, to say that it is too old. 3: see pilot_agent.exit_codes.REFUSED.
-_MAIN = """\
-import sys
-
-if sys.version_info[:2] < {least}:
-    found = "%s is %d.%d" % ((sys.executable,) + sys.version_info[:2])
-    sys.stderr.write("pilot-agent: Python {least_text} or newer is needed, " + found + "\\n")
-    sys.exit(3)
-
-from pilot_agent.cli import main
-
-sys.exit(main())
-"""
+_MAIN = "pilot_agent/__main__.py"
+"""What runs when an interpreter is given the file; Pythons that are too old can read it, and say so."""
 
 _LEAST_PYTHON = re.compile(r">=\s*(\d+)\.(\d+)")
 _LICENCE = re.compile(r"LICEN[CS]E|COPYING|NOTICE", re.IGNORECASE)
@@ -102,11 +91,11 @@ def build(folder: Path) -> Bundle:
         SubmissionError: A package to carry is not installed, or the folder cannot be written to.
     """
     distributions = {name: _distribution(name) for name in _CARRIED}
-    least = max(map(_least_python, distributions.values()))
-    data = _archive(_content(distributions, least))
+    data = _archive(_content(distributions))
     digest = hashlib.sha256(data).hexdigest()
     version = distributions["pilot-agent"].version
-    bundle = Bundle(folder / _name(version, digest), digest, version, least)
+    least_python = max(map(_least_python, distributions.values()))
+    bundle = Bundle(folder / _name(version, digest), digest, version, least_python)
     _keep(bundle.path, data)
     return bundle
 
@@ -129,14 +118,13 @@ def _least_python(distribution: metadata.Distribution) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (3, 0)
 
 
-def _content(distributions: Mapping[str, metadata.Distribution], least: tuple[int, int]) -> dict[str, bytes]:
+def _content(distributions: Mapping[str, metadata.Distribution]) -> dict[str, bytes]:
     """Return all that goes into the archive, by name."""
-    main = _MAIN.format(least=least, least_text="{}.{}".format(*least))
-    content = {"__main__.py": main.encode(), **_REPLACED}
+    content = dict(_REPLACED)
     for name, distribution in distributions.items():
         content.update(_modules(_CARRIED[name]))
         content.update(_about(distribution))
-    return content
+    return {**content, "__main__.py": content[_MAIN]}
 
 
 def _modules(package: str) -> Iterator[tuple[str, bytes]]:

@@ -22,7 +22,7 @@ SETUP_FAILED = 95
 NO_PYTHON = 96
 """None of the interpreters is there and new enough."""
 FILES_MISSING = 97
-"""The bundle or the settings cannot be read where the job runs."""
+"""The bundle or the sandbox cannot be read where the job runs."""
 
 _EXPLANATIONS = {
     SETUP_FAILED: "a line of the description's setup failed",
@@ -33,7 +33,7 @@ _EXPLANATIONS = {
     127: "the job script or the interpreter was not found",
 }
 
-_NEWEST_MINOR = 13
+_NEWEST_MINOR = 14
 _LAST_RESORTS = ("/usr/bin/python3", "/usr/libexec/platform-python")  # the second one: Red Hat's own
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SET_BY_SHELLS = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"})

@@ -200,6 +200,11 @@ def _refused(place: Place, folder: str, done: Output) -> SubmissionError:
         return SubmissionError(f"the working directory {folder}: there is no {told} on {place.name}")
     if what == "tool":
         return SubmissionError(f"{place.name} has neither sha256sum nor cksum; install its core utilities")
+    if what == "place":
+        return SubmissionError(
+            f"no folder on {place.name} takes the agent's file: {told}; "
+            "make room there, or give a working_directory that you may write to and that has room"
+        )
     reason, advice = _in_words(told or done.err or f"exit code {done.code}")
     return SubmissionError(f"the folder {folder} cannot be used on {place.name}: {reason}; {advice}")
 

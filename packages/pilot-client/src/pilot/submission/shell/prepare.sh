@@ -30,11 +30,18 @@ room() {
     [ "$free" -ge "$2" ]
 }
 
-# own FOLDER: whether it is ours alone, as only an owner can change the mode, and can be written to.
+# own FOLDER: whether it is ours alone, as only an owner can change the mode.
 own() {
-    why=$(mkdir -p "$1" 2>&1 && chmod 700 "$1" 2>&1) || return 1
-    why="$1: Permission denied"
-    [ -w "$1" ]
+    why=$(mkdir -p "$1" 2>&1 && chmod 700 "$1" 2>&1)
+}
+
+# takes FOLDER KIB: whether so much can be written there. Tried, because `df` knows no quotas.
+takes() {
+    why=$(dd if=/dev/zero of="$1/.agent-$pilot" bs=1024 count="$2" 2>&1)
+    set -- $? "$1"
+    why=${why%%"$newline"*}
+    rm -f "$2/.agent-$pilot"
+    return "$1"
 }
 
 # is_bundle FILE: whether it holds the bundle's bytes.
@@ -84,7 +91,7 @@ for folder in "${HOME:+$HOME/.pilot}" "$work/.pilot"; do
         place=$folder
         there=yes
         break
-    elif room "$folder" "$need_kib"; then
+    elif takes "$folder" "$need_kib"; then
         place=$folder
         break
     else
@@ -93,7 +100,7 @@ for folder in "${HOME:+$HOME/.pilot}" "$work/.pilot"; do
 done
 if [ -z "$place" ]; then
     rmdir "$work/$pilot"
-    fail bundle "${reasons%; }"
+    fail place "${reasons%??}"
 fi
 
 [ $there = no ] || touch "$place/$bundle"

@@ -1,10 +1,5 @@
 # Find an interpreter among the positional parameters, and become the agent.
 
-pilot_missing() {
-    printf 'pilot: %s cannot be read on %s: %s\n' "$1" "$(uname -n)" "$2" >&2
-    exit 97
-}
-
 cd /
 
 pilot_probe="import sys; print('%d.%d.%d' % sys.version_info[:3]); import zlib; sys.exit(sys.version_info[:2] < $pilot_least)"
@@ -25,8 +20,13 @@ if [ -z "$pilot_python" ]; then
     exit 96
 fi
 
-[ -r "$pilot_bundle" ] || pilot_missing "$pilot_bundle" "is this file system mounted here?"
-[ -r "$pilot_settings" ] ||
-    pilot_missing "$pilot_settings" "the pilot has ended before, or this file system is not mounted here"
+# Settings that are gone from their folder are the agent's to explain: it knows whether a batch system runs it again.
+for pilot_needed in "$pilot_bundle" "${pilot_settings%/*}"; do
+    if [ ! -r "$pilot_needed" ]; then
+        printf 'pilot: %s cannot be read on %s: is its file system mounted there?\n' \
+            "$pilot_needed" "$(uname -n)" >&2
+        exit 97
+    fi
+done
 
 exec "$pilot_python" -I "$pilot_bundle" --config "$pilot_settings"
