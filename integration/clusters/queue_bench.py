@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clusters import fake_batch
+import fake_batch
 from pilot.submission.command_queue import CommandQueue
 from pilot.submission.dialects import DIALECTS
 from pilot.submission.process_queue import ProcessQueue

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from clusters.daemons import Daemons, need_commands, run, wait_until
+from daemons import Daemons, need_commands, run, wait_until
 from real_redis import free_port
 
 COMMANDS = ("sge_qmaster", "sge_execd", "qsub", "qstat", "qconf", "qacct")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from clusters.daemons import Daemons, need_commands, run, wait_until
+from daemons import Daemons, need_commands, run, wait_until
 from real_redis import free_port
 
 COMMANDS = ("slurmctld", "slurmd", "sbatch", "squeue", "munged", "unshare")

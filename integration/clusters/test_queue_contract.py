@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clusters.queue_bench import BATCH, GATED, PATIENT, Bench, bench, until, until_phase
+from queue_bench import BATCH, GATED, PATIENT, Bench, bench, until, until_phase
 from pilot.submission.command_queue import CommandQueue
 from pilot.submission.dialects import DIALECTS
 from pilot.submission.queue import JobPhase, JobState

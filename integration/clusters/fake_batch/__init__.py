@@ -33,7 +33,7 @@ _LAUNCHER = """#!{python} -S
 import os, sys
 os.environ.setdefault({variable!r}, {folder!r})
 sys.path.insert(0, {root!r})
-from clusters.fake_batch.front import main
+from fake_batch.front import main
 main({command!r})
 """
 
@@ -74,7 +74,7 @@ def start(system: str, **settings: Any) -> Iterator[FakeBatch]:
 
     Args:
         system: ``lsf``, ``condor``, ``loadl``, ``cobalt``, ``torque`` or ``pbspro``.
-        settings: See :class:`~clusters.fake_batch.cluster.Settings`: ``cores``, ``queues``, ``minute_s``, …
+        settings: See :class:`~fake_batch.cluster.Settings`: ``cores``, ``queues``, ``minute_s``, …
     """
     folder = Path(tempfile.mkdtemp(prefix=f"fake-{system}-"))
     cluster = make(folder, Settings(system, **settings))

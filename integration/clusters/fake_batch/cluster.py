@@ -22,7 +22,7 @@ from typing import Any
 FOLDER = "FAKE_BATCH_FOLDER"
 """The environment variable that names the folder of the cluster."""
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 """Where the package ``clusters`` is found."""
 
 NOTICE = "a stand-in of the tests of pilot; no batch system is here"
@@ -202,7 +202,7 @@ class Cluster:
 def start_runner(folder: Path, number: int) -> int:
     """Start the process that waits for a job; it finds SIGTERM blocked, so that no cancellation comes too early."""
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from clusters.fake_batch.runner import main; main()"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from fake_batch.runner import main; main()"
     )
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
     with (folder / "runners.log").open("a") as log:

@@ -22,7 +22,7 @@ def main(command: str) -> None:
     cluster = Cluster(Path(os.environ[FOLDER]))
     with (cluster.folder / "calls").open("a") as calls:
         calls.write(" ".join([command, *sys.argv[1:]]) + "\n")
-    module = importlib.import_module(f"clusters.fake_batch.{SYSTEMS[cluster.settings.system].module}")
+    module = importlib.import_module(f"fake_batch.{SYSTEMS[cluster.settings.system].module}")
     module.COMMANDS[command](cluster, sys.argv[1:])
 
 
