@@ -180,7 +180,7 @@ def test_the_working_directory_is_expanded_on_the_target(
             r"the folder /dev/null/x cannot be used on test place: not a directory; give the path",
         ),
         ("/dev/null", r"the folder /dev/null cannot be used on test place: not a directory"),
-        ("~/a\nb", r"a line break in its name"),
+        ("~/a\nb", r"it has a line break in its name; give another working_directory"),
         (f"~/{'x' * 300}", r"File name too long"),
     ],
 )
@@ -197,7 +197,9 @@ def test_a_sandbox_that_is_there_already_is_not_taken_over(
 ) -> None:
     (home / "agent" / PILOT).mkdir(parents=True)
     (home / "agent" / PILOT / "result").write_text("of value")
-    with pytest.raises(SubmissionError, match="cannot be used"):
+    with pytest.raises(
+        SubmissionError, match=f"cannot be used on test place: it has a folder {PILOT} already"
+    ):
         stage(place, order(), bundle, {})
     assert files_below(home) == {f"agent/{PILOT}/result"}
 

@@ -26,7 +26,7 @@ room() {
     case $free in
     '' | *[!0-9]*) return 0 ;; # no such command, or a name with blanks: the writing will tell
     esac
-    why="$1: disk full: $free KiB are free and $2 KiB needed"
+    why="disk full: $free KiB are free and $2 KiB needed"
     [ "$free" -ge "$2" ]
 }
 
@@ -59,7 +59,7 @@ case $work in
 *) work=${HOME:?}/$work ;;
 esac
 case $work in
-*"$newline"*) fail folder ": a line break in its name" ;;
+*"$newline"*) fail folder "it has a line break in its name" ;;
 esac
 work=${work%/}
 tell folder "${work:-/}"
@@ -77,6 +77,7 @@ tell tool "$tool"
 
 why=$(mkdir -p "$work/" 2>&1) || fail folder "$why"
 room "$work/" "$sandbox_kib" || fail folder "$why"
+[ ! -e "$work/$pilot" ] || fail folder "it has a folder $pilot already"
 why=$(mkdir "$work/$pilot" 2>&1) || fail folder "$why"
 tell sandbox "$work/$pilot"
 
