@@ -16,19 +16,19 @@ class PlainPlace:
 
     Args:
         path: The folder in which commands are looked for first.
-        shell: The shell.
+        sh: What stands in for ``/bin/sh``, in all commands.
     """
 
     name = "this machine"
 
-    def __init__(self, path: str = "", shell: tuple[str, ...] = ("/bin/sh",)) -> None:
+    def __init__(self, path: str = "", sh: str = "/bin/sh") -> None:
         self.commands: list[str] = []
         self.reached = True
         self._environment = {
             **os.environ,
             "PATH": f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"],
         }
-        self._shell = shell
+        self._shell = sh
 
     def run(self, command: str, *, given: bytes = b"", limit_s: float = COMMAND_LIMIT_S) -> Output:
         """Run a command line."""
@@ -36,7 +36,7 @@ class PlainPlace:
         if not self.reached:
             raise SubmissionError("this machine cannot be reached")
         process = subprocess.Popen(
-            [*self._shell, "-c", command],
+            [*self._shell.split(), "-c", command.replace("/bin/sh", self._shell)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -73,13 +73,13 @@ def _in_history(out: str) -> dict[str, JobState]:
 
 
 def _rows(out: str) -> list[tuple[str, list[str]]]:
-    rows = [[cell.strip() for cell in line.split(",", 7)] for line in out.splitlines()]
-    return [(f"{row[0]}.{row[1]}", row[2:]) for row in rows if len(row) == 8 and row[0].isdigit()]
+    rows = [[cell.strip() for cell in line.split(",", 6)] for line in out.splitlines()]
+    return [(f"{row[0]}.{row[1]}", row[2:]) for row in rows if len(row) == 7 and row[0].isdigit()]
 
 
 def _state(phase: JobPhase, cells: list[str]) -> JobState:
-    status, by_signal, code, signal, *reasons = cells
-    message = ",".join(reasons).replace("undefined", "").strip(", ")
+    status, by_signal, code, signal, reasons = cells
+    message = reasons.replace("undefined", "").strip(", ")
     if phase is not JobPhase.ENDED or status == _REMOVED:  # what was removed has not exited by itself
         return JobState(phase, None, message)
     if by_signal == "true" and signal.isdigit():
