@@ -58,7 +58,11 @@ def running_resource(system: str) -> Iterator[TestResource]:
         if not is_far:
             yield TestResource(f"{system}://localhost", home, variables)
             return
-        known = [f'SetEnv {" ".join(f"{name}={value}" for name, value in variables.items())}'] if variables else []
+        known = (
+            [f"SetEnv {' '.join(f'{name}={value}' for name, value in variables.items())}"]
+            if variables
+            else []
+        )
         server = stack.enter_context(running_sshd(*known))
         variables["PILOT_SSH_CONFIG"] = str(server.config_file)
         yield TestResource(f"{system}://{plain_account()}@{HOST}", home, variables, server)

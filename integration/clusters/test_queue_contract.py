@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from queue_bench import BATCH, GATED, PATIENT, Bench, bench, until, until_phase
 from pilot.submission.command_queue import CommandQueue
 from pilot.submission.dialects import DIALECTS
 from pilot.submission.queue import JobPhase, JobState
 from pilot_protocol.errors import SubmissionError
+from queue_bench import BATCH, GATED, PATIENT, Bench, bench, until, until_phase
 
 QUEUED, RUNNING, ENDED, UNKNOWN = JobPhase.QUEUED, JobPhase.RUNNING, JobPhase.ENDED, JobPhase.UNKNOWN
 REFUSALS = {

@@ -201,9 +201,7 @@ class Cluster:
 
 def start_runner(folder: Path, number: int) -> int:
     """Start the process that waits for a job; it finds SIGTERM blocked, so that no cancellation comes too early."""
-    code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from fake_batch.runner import main; main()"
-    )
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from fake_batch.runner import main; main()"
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
     with (folder / "runners.log").open("a") as log:
         runner = subprocess.Popen(

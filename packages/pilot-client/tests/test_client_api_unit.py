@@ -28,9 +28,8 @@ from pilot import (
     SubmissionError,
     UnsatisfiableRequestError,
 )
-from pilot import pilot_compute_service as module
 from pilot.progress import ProgressLine
-from pilot.submission import AgentEnd, Notify, PilotOrder
+from pilot.submission import AgentEnd, Notify, PilotOrder, Ways
 from pilot_protocol.operation import BATCH
 
 TRUE = {"executable": "/bin/true"}
@@ -46,6 +45,8 @@ class FakePlaceholder:
     notify: Notify
     job: str = "4711"
     cores: int | None = 4
+    handle: str = ""
+    news: str = ""
 
     def wait(self, timeout_s: float) -> bool:
         return True
@@ -59,19 +60,31 @@ class FakeSubmitter:
     """Takes every pilot, unless it was told not to."""
 
     refuses: bool = False
+    handle: str = ""
+    """Of each placeholder."""
     placeholders: list[FakePlaceholder] = field(default_factory=list)
+    attached: list[str] = field(default_factory=list)
+    """Handles of the placeholders that were found again."""
 
     def submit(self, order: PilotOrder, notify: Notify) -> FakePlaceholder:
         if self.refuses:
             raise SubmissionError("the queue is closed")
-        self.placeholders.append(FakePlaceholder(order, notify, cores=order.spec.cores))
-        return self.placeholders[-1]
+        made = FakePlaceholder(order, notify, cores=order.spec.cores, handle=self.handle)
+        self.placeholders.append(made)
+        return made
+
+    def attach(self, order: PilotOrder, handle: str, notify: Notify) -> FakePlaceholder:
+        self.attached.append(handle)
+        return FakePlaceholder(order, notify)
+
+    def close(self) -> None:
+        return
 
 
 @pytest.fixture
 def submitter(monkeypatch: pytest.MonkeyPatch) -> FakeSubmitter:
     made = FakeSubmitter()
-    monkeypatch.setattr(module, "submitter_for", lambda _: made)
+    monkeypatch.setattr(Ways, "submitter_for", lambda _ways, _spec: made)
     return made
 
 
@@ -161,6 +174,17 @@ def test_a_pilot_that_its_resource_does_not_take_has_failed(
     assert pilots.wait(LIMIT_S)
     (pilot,) = pilots.list_pilots()
     assert (pilot.state, pilot.details["message"]) == ("Failed", "the queue is closed")
+
+
+def test_a_pilot_of_another_process_is_found_by_its_handle(
+    pilots: PilotComputeService, submitter: FakeSubmitter
+) -> None:
+    submitter.handle = "job 7"
+    pilot = pilots.create_pilot(PILOT)
+    pilots.session.placeholders.clear()  # as it is in another process
+    pilot.cancel()
+    assert submitter.attached == ["job 7"]
+    assert pilot.state is State.Canceled
 
 
 @pytest.mark.parametrize(("registers", "reason"), [(False, "start"), (True, "lost")])

@@ -69,7 +69,7 @@ def use(
     monkeypatch: pytest.MonkeyPatch, submit_at: Callable[[PilotOrder, Notify, Place], Placeholder]
 ) -> None:
     way = Ec2Submitter(lambda *_: HerePlace(), submit_at)
-    monkeypatch.setattr("pilot.pilot_compute_service.submitter_for", lambda _: way)
+    monkeypatch.setattr("pilot.submission.Ways.submitter_for", lambda _ways, _spec: way)
 
 
 def test_a_pilot_runs_units_and_its_end_ends_the_instance(
@@ -109,7 +109,7 @@ def test_a_pilot_that_is_cancelled_before_its_agent_runs_ends_its_instance(
             raise SubmissionError("connection refused", transient=True)
 
     way = Ec2Submitter(lambda *_: Deaf(), start_here)
-    monkeypatch.setattr("pilot.pilot_compute_service.submitter_for", lambda _: way)
+    monkeypatch.setattr("pilot.submission.Ways.submitter_for", lambda _ways, _spec: way)
     with PilotComputeService(url) as service:
         pilot = service.create_pilot(describe())
     assert pilot.state is State.Canceled

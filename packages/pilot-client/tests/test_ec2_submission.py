@@ -54,8 +54,9 @@ class FakePlace:
 class FakeJob:
     """An agent's job at a place."""
 
-    job = "4711"
+    job = handle = "4711"
     cores = 8
+    news = ""
 
     def __init__(self, order: PilotOrder, notify: Notify, place: Place) -> None:
         self.order, self.notify, self.place = order, notify, place
@@ -88,9 +89,10 @@ class Cloud:
         self.ssh_limit_s = LIMIT_S
 
     def submit(self, **more: Any) -> Ec2Placeholder:
-        return self.submitter().submit(
-            PilotOrder(PILOT, self.spec(**more), {"session": "s-1"}), self.ends.put
-        )
+        return self.submitter().submit(self.order(**more), self.ends.put)
+
+    def order(self, **more: Any) -> PilotOrder:
+        return PilotOrder(PILOT, self.spec(**more), {"session": "s-1"})
 
     def submitter(self) -> Ec2Submitter:
         return Ec2Submitter(
@@ -403,11 +405,13 @@ def test_bad_descriptions_cost_nothing(cloud: Cloud) -> None:
 
 def test_what_another_process_left_can_be_ended(cloud: Cloud) -> None:
     placeholder, job = cloud.running()
-    assert Cloud(cloud.ec2, cloud.key_file.parent).submitter().terminate_left_over(PILOT, cloud.spec()) == [
-        placeholder.job
-    ]
+    other = Cloud(cloud.ec2, cloud.key_file.parent)
+    found = other.submitter().attach(cloud.order(), placeholder.handle, other.ends.put)
+    assert not found.wait(0)
+    found.kill()
     assert cloud.ec2.states() == ["terminated"]
-    assert cloud.submitter().terminate_left_over(PILOT, cloud.spec()) == []
+    assert found.wait(0)
+    assert other.end() == AgentEnd(PILOT, None, "", "its instance was terminated")
     job.end()
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from pilot.submission import AgentEnd, PilotOrder, submitter_for
+from pilot import coordination_url
+from pilot.submission import AgentEnd, PilotOrder, Ways
 from pilot.submission.fork import ForkPlaceholder, ForkSubmitter
 from pilot_protocol.compute_descriptions import validate_pilot_compute
 from pilot_protocol.errors import SubmissionError
@@ -50,9 +51,11 @@ def submit(tmp_path: Path, ends: Ends) -> Submit:
 
 
 def test_the_scheme_finds_the_way() -> None:
-    assert isinstance(submitter_for("fork://localhost"), ForkSubmitter)
-    with pytest.raises(SubmissionError, match="slurm://c: this version runs pilots on fork://localhost only"):
-        submitter_for("slurm://c")
+    ways = Ways(coordination_url.parse("redis://localhost"))
+    spec = PilotSpec("fork://localhost")
+    assert isinstance(ways.submitter_for(spec), ForkSubmitter)
+    assert ways.submitter_for(spec) is ways.submitter_for(spec)
+    ways.close()
 
 
 def test_the_end_of_an_agent_is_told_with_its_last_words(submit: Submit, ends: Ends) -> None:

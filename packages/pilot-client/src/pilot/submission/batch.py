@@ -81,7 +81,9 @@ class BatchPlaceholder:
     def _take_end(self, state: JobState) -> None:
         log = self._read_log()
         self._clear_away()
-        words = "; ".join(filter(None, [state.message, explain(state.exit_code) if state.exit_code is not None else None]))
+        words = "; ".join(
+            filter(None, [state.message, explain(state.exit_code) if state.exit_code is not None else None])
+        )
         try:
             self._notify(AgentEnd(self._pilot, state.exit_code, log, words))
         finally:
@@ -114,9 +116,7 @@ class BatchSubmitter:
         find_bundle: Returns the agent in one file.
     """
 
-    def __init__(
-        self, resource: Resource, redis: CoordinationUrl, find_bundle: Callable[[], Bundle]
-    ) -> None:
+    def __init__(self, resource: Resource, redis: CoordinationUrl, find_bundle: Callable[[], Bundle]) -> None:
         self._resource = resource
         self._redis = redis
         self._find_bundle = find_bundle

@@ -13,6 +13,7 @@ from pilot_protocol.errors import SubmissionError
 from pilot_protocol.specs import PilotSpec
 
 from .base import Notify, PilotOrder
+from .ec2_found import FoundInstance
 from .ec2_instances import Ec2Instances, InstanceRequest
 from .ec2_placeholder import BringUp, Ec2Placeholder, RentedInstance, SubmitAt
 from .ec2_request import key_file_of, region_of, request_of, user_of
@@ -84,20 +85,16 @@ class Ec2Submitter:
             raise
         return placeholder
 
-    def terminate_left_over(self, pilot: str, spec: PilotSpec) -> list[str]:
-        """Terminate the instances of a pilot that another process, or nobody, looks after.
-
-        Returns:
-            The ids of those that were found and are ending.
+    def attach(self, order: PilotOrder, handle: str, notify: Notify) -> FoundInstance:
+        """Return the instance of a pilot that another process rented; it can be terminated from here.
 
         Raises:
-            SubmissionError: EC2 does not answer, or does not end one.
+            MissingExtraError: boto3 is not installed.
         """
-        instances = self._open(spec)
-        found = instances.find(pilot)
-        for instance in found:
-            instances.terminate(instance)
-        return found
+        return FoundInstance(order.pilot, handle, self._open(order.spec), notify)
+
+    def close(self) -> None:
+        """Nothing is open but what pilots have; that ends with them."""
 
     def _open(self, spec: PilotSpec) -> Ec2Instances:
         return self._make_instances(region_of(spec), f"a pilot at {spec.service_url}")

@@ -120,6 +120,16 @@ class Ec2Placeholder:
         self._gone = threading.Event()
 
     @property
+    def handle(self) -> str:
+        """The instance's id."""
+        return self.job
+
+    @property
+    def news(self) -> str:
+        """What is said of the agent's process; mostly empty."""
+        return "" if self._job is None else self._job.news
+
+    @property
     def cores(self) -> int | None:
         """Cores that were asked for; None while only the instance knows."""
         asked, job = self._order.spec.cores, self._job

@@ -138,7 +138,9 @@ class ForkSubmitter:
         Raises:
             SubmissionError: Always.
         """
-        raise SubmissionError(f"pilot {order.pilot} was started by another process of this machine, which ends it")
+        raise SubmissionError(
+            f"pilot {order.pilot} was started by another process of this machine, which ends it"
+        )
 
     def close(self) -> None:
         """Nothing is open."""

@@ -68,7 +68,9 @@ class JobWatch:
         with self._changed:
             self._jobs[job] = watched
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=f"pilot-jobs {self._name}", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, name=f"pilot-jobs {self._name}", daemon=True
+                )
                 self._thread.start()
             self._changed.notify_all()
         return watched
@@ -99,7 +101,9 @@ class JobWatch:
             while self._jobs and not self._is_closed:
                 rest_s = min(job.due_s for job in self._jobs.values()) - time.monotonic()
                 if rest_s <= 0:
-                    return list(self._jobs.values())  # one question serves all, also those whose time has not come
+                    return list(
+                        self._jobs.values()
+                    )  # one question serves all, also those whose time has not come
                 self._changed.wait(rest_s)
             self._thread = None
             return None

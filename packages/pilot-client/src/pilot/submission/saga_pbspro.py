@@ -24,7 +24,9 @@ QSTAT = "qstat -fx "
 
 _PHASES = dict.fromkeys("HQWT", JobPhase.QUEUED) | dict.fromkeys("RESBU", JobPhase.RUNNING)
 _PHASES |= dict.fromkeys("FXMC", JobPhase.ENDED)
-_NO_ANSWER = re.compile(r"cannot connect|Connection refused|timed? ?out|Communication failure|No default server", re.IGNORECASE)
+_NO_ANSWER = re.compile(
+    r"cannot connect|Connection refused|timed? ?out|Communication failure|No default server", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

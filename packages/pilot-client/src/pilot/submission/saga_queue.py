@@ -36,7 +36,10 @@ _SYSTEMS: dict[str, tuple[list[str], Callable[[Mapping[str, str]], System]]] = {
     "slurm": (_EVERY, lambda _query: SlurmSystem()),
     "pbspro": (_EVERY, lambda _query: PbsProSystem()),
     "sge": (_EVERY, SgeSystem),
-    "loadl": (_EVERY, lambda _query: SagaSystem("LoadLeveler", [*_COMMON, "gpus_per_node"], needs_queue=True)),
+    "loadl": (
+        _EVERY,
+        lambda _query: SagaSystem("LoadLeveler", [*_COMMON, "gpus_per_node"], needs_queue=True),
+    ),
     "cobalt": (_EVERY, lambda _query: SagaSystem("Cobalt", [*_COMMON, "candidate_hosts", "gpus_per_node"])),
     "lsf": (_EVERY, lambda _query: SagaSystem("LSF", [*_COMMON, "candidate_hosts"])),
     "condor": (_FAR, lambda _query: SagaSystem("HTCondor", [*_COMMON, "gpus_per_node"], takes_shell=False)),
@@ -137,9 +140,7 @@ class SagaQueue:
             try:
                 return self._system.states(jobs, self._shell, self._ask_saga)
             except SubmissionError as error:
-                logger.warning(
-                    "saga.silent url=%s: %s", self._url, error, extra={"action": "saga.silent"}
-                )
+                logger.warning("saga.silent url=%s: %s", self._url, error, extra={"action": "saga.silent"})
                 return dict.fromkeys(jobs, JobState(JobPhase.UNKNOWN, None, readable(str(error))))
 
     def _shell(self, command: str) -> ShellAnswer:
@@ -179,7 +180,9 @@ def need_saga(service_url: str) -> None:
 
 def readable(text: str) -> str:
     """Return what a batch system or radical.saga said, without lines that tell users nothing."""
-    text = re.sub(r"\[\s*SCRIPTFILE=.*", "", text.replace("\r", ""), flags=re.DOTALL)  # SGE: the whole command line
+    text = re.sub(
+        r"\[\s*SCRIPTFILE=.*", "", text.replace("\r", ""), flags=re.DOTALL
+    )  # SGE: the whole command line
     text = re.sub(r":\s*SCRIPTFILE=.*", "", text, flags=re.DOTALL)
     lines = [line.strip() for line in text.splitlines() if line.strip() and not _NOISE.match(line)]
     return "\n".join(lines) if lines else "it gave no reason"

@@ -154,7 +154,9 @@ def describe(job: Job, offered: Offers) -> SagaRequest:
     """
     refuse(job, "Grid Engine", ["gpus_per_node"], "give a queue whose hosts have them")
     attributes = common_attributes(job)
-    if not offered.queues and not job.queue:  # of a queue that is named, qsub may have to say that there is none
+    if (
+        not offered.queues and not job.queue
+    ):  # of a queue that is named, qsub may have to say that there is none
         raise SubmissionError(
             f"no queue of Grid Engine takes a walltime of {job.whole_minutes} min; ask for less"
         )

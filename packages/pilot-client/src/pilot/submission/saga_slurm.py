@@ -23,9 +23,26 @@ SINFO = "sinfo -h -e -o '%R|%P|%l|%D|%c|%m|%G'"
 SQUEUE = "squeue -h -t all -O 'JobID:20,State:24,exit_code:12,Reason:200' -j "
 SACCT = "sacct -X -n -P -o JobID,State,ExitCode -j "
 
-_WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
+_WAITING = {
+    "PENDING",
+    "CONFIGURING",
+    "REQUEUED",
+    "REQUEUE_HOLD",
+    "REQUEUE_FED",
+    "SPECIAL_EXIT",
+    "RESV_DEL_HOLD",
+}
 _RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING"}
-_ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED"}
+_ENDED = {
+    "BOOT_FAIL",
+    "CANCELLED",
+    "COMPLETED",
+    "DEADLINE",
+    "FAILED",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "PREEMPTED",
+}
 _ENDED |= {"REVOKED", "TIMEOUT"}
 _NO_SUCH_JOB = "Invalid job id"
 _UNTOLD_REASONS = {"", "None", "NonZeroExitCode"}

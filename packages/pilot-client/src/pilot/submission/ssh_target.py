@@ -27,6 +27,7 @@ class SshOptions:
 
     Attributes:
         program: The client.
+        settings: ``Name=value`` each, before those of any file (``ssh_config(5)``).
         config_file: Read instead of the user's configuration; None: the user's.
         socket_folder: Existing folder, with a short path, for the folder of a connection's socket.
         connect_limit_s: For reaching the server (``ConnectTimeout``).
@@ -35,6 +36,7 @@ class SshOptions:
     """
 
     program: str = "ssh"
+    settings: tuple[str, ...] = ()
     config_file: str | None = None
     socket_folder: Path = Path("/tmp")  # noqa: S108 - the connection's own folder is made 0700 below it
     connect_limit_s: int = 30
@@ -54,7 +56,8 @@ class SshOptions:
     @property
     def base(self) -> list[str]:
         """The program and its configuration."""
-        return [self.program, *(["-F", self.config_file] if self.config_file else [])]
+        file = ["-F", self.config_file] if self.config_file else []
+        return [self.program, *file, *(word for setting in self.settings for word in ("-o", setting))]
 
 
 @dataclass(frozen=True)

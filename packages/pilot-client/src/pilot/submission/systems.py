@@ -26,6 +26,7 @@ from .dialects.pbs_choice import choose_pbs
 from .dialects.pbspro import PBSPRO
 from .dialects.torque import TORQUE, XT5TORQUE
 from .ec2 import Ec2Submitter
+from .ec2_place import InstancePlace
 from .local_place import LocalPlace
 from .place import Place
 from .process_queue import ProcessQueue
@@ -69,7 +70,7 @@ def open_cloud(_service_url: str, redis: CoordinationUrl) -> Ec2Submitter:
     """Open a way of submission to EC2, where each pilot has a machine of its own."""
 
     def make_ssh(address: str, user: str, key_file: str) -> SshPlace:
-        return SshPlace(SshTarget(address, user), replace(_ssh_options(), **stranger(key_file)))
+        return InstancePlace(SshTarget(address, user), _ssh_options(), key_file)
 
     def submit_at(order: PilotOrder, notify: Notify, place: Place) -> Placeholder:
         resource = _resource(order.spec.service_url, place, ProcessQueue(place))
