@@ -159,12 +159,6 @@ def test_a_bad_pilot_description_is_refused(
     assert pilots.list_pilots() == []
 
 
-@pytest.mark.parametrize("resource", ["slurm://cluster", "ssh://host", "ec2+ssh://"])
-def test_only_fork_is_promised(url: str, resource: str) -> None:
-    with pytest.raises(SubmissionError, match=r"this version runs pilots on fork://localhost only"):
-        PilotComputeService(url).create_pilot({**PILOT, "service_url": resource})
-
-
 def test_a_pilot_that_its_resource_does_not_take_has_failed(
     pilots: PilotComputeService, submitter: FakeSubmitter
 ) -> None:

@@ -109,7 +109,5 @@ def scheme_of(service_url: str) -> str:
 
 
 def refuse(service_url: str) -> SubmissionError:
-    """Return the error for a resource that this version has no way of submission for."""
-    return SubmissionError(
-        f"no pilot can be submitted to {service_url}: this version runs pilots on fork://localhost only"
-    )
+    """Return the error for a resource that there is no way of submission for."""
+    return SubmissionError(f"no pilot can be submitted to {service_url}: nothing here serves its scheme")
