@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from netns_cluster import NODES, NetnsCluster, running_cluster
+from pilot.submission import reverse_tunnel
 from pilot.submission.reverse_tunnel import ReverseTunnel, TunnelNews
 from pilot.submission.ssh_place import SshPlace
 from process_tree import command_line, descendants
@@ -22,6 +24,9 @@ from real_redis import free_port, running_server
 from sshd import plain_account
 
 LIMIT_S = 20.0
+
+PING = "import socket; s = socket.socket(socket.AF_UNIX); s.connect({!r}); s.send(b'PING\\n'); print(s.recv(5).decode())"
+PONG = "+PONG\n"
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +99,28 @@ def test_a_node_comes_to_a_redis_of_this_machine_by_a_tunnel_and_the_head(
         node = cluster.hosts["node2"]
         forward = f"{cluster.shared}/node.sock:{tunnel.remote_socket}"
         node.run("sh", "-c", f"ssh -f -N -o ExitOnForwardFailure=yes -L {forward} head >/dev/null 2>&1")
-        ping = "import socket; s = socket.socket(socket.AF_UNIX); s.connect({!r}); s.send(b'PING\\r\\n'); print(s.recv(9))"
-        assert node.run("python3", "-c", ping.format(f"{cluster.shared}/node.sock")) == "b'+PONG\\r\\n'\n"
+        assert node.run("python3", "-c", PING.format(f"{cluster.shared}/node.sock")) == PONG
         tunnel.close()
+
+
+def test_after_the_network_was_gone_the_tunnel_comes_back(
+    cluster: NetnsCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reverse_tunnel, "PAUSES_S", (0.0, 0.5))
+    options = replace(cluster.options, alive_interval_s=1, connect_limit_s=2)
+    place = SshPlace(cluster.target(), options)
+    head, news = cluster.hosts["head"], queue.SimpleQueue[TunnelNews]()
+    with running_server(tmp_path, port := free_port()):
+        tunnel = ReverseTunnel(place.connection, f"127.0.0.1:{port}", news.put)
+        tunnel.open()
+        head.link("link", "set", "eth0", "down")
+        assert not news.get(timeout=LIMIT_S).is_open
+        head.link("link", "set", "eth0", "up")
+        assert news.get(timeout=LIMIT_S).is_open
+        assert head.run("python3", "-c", PING.format(tunnel.remote_socket)) == PONG
+        tunnel.close()
+        assert "pilot" not in head.run("ls", "/tmp")
+    place.close()
 
 
 def remnants() -> list[str]:
