@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pilot_protocol.errors import DescriptionError
 
@@ -63,8 +63,7 @@ def url_at_socket(url: str, path: str) -> str:
         DescriptionError: It wants TLS, which Redis clients do not speak on a socket.
     """
     database = _database(url)
-    query = urlencode({"db": database}) if database else ""
-    return urlunsplit(("unix", _user(url), path, query, ""))
+    return f"unix://{_user(url)}{path}" + (f"?db={database}" if database else "")
 
 
 def url_at_address(url: str, address: str) -> str:
@@ -73,7 +72,7 @@ def url_at_address(url: str, address: str) -> str:
     Raises:
         DescriptionError: It wants TLS, for a server of another name.
     """
-    return urlunsplit(("redis", _user(url) + address, f"/{_database(url)}", "", ""))
+    return f"redis://{_user(url)}{address}/{_database(url)}"
 
 
 def _user(url: str) -> str:
