@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from clusters import fake_batch
-from clusters.fake_batch.cluster import ENDED, QUEUED, RUNNING, Record
-from clusters.fake_batch.runner import session
-from clusters.fake_batch.systems import SYSTEMS
-from clusters.queue_bench import until
+import fake_batch
+from fake_batch.cluster import ENDED, QUEUED, RUNNING, Record
+from fake_batch.runner import session
+from fake_batch.systems import SYSTEMS
+from queue_bench import until
 
 SUBMIT = {
     "torque": ("qsub job", "#PBS -N {name}\n#PBS -l nodes=1:ppn={cores}\n#PBS -j oe\n#PBS -o {out}"),
