@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from pilot.submission import ssh_master
 from pilot.submission.ssh_place import SshPlace
 from pilot.submission.ssh_target import SshTarget
 from pilot_protocol.errors import SubmissionError
@@ -415,6 +416,15 @@ def test_twenty_places_leave_no_process_descriptor_thread_or_file(server: Sshd) 
         assert place.run("echo here").text == "here\n"
         place.close()
     assert (children(os.getpid()), len(descriptors()), threading.active_count(), folders(server)) == before
+
+
+def test_a_login_that_hangs_is_killed_in_the_end(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh_master, "END_LIMIT_S", 0.2)
+    before = children(os.getpid()), folders(server)
+    with place_at(server) as there:
+        there.run("true")
+        os.kill(master_pid(there), signal.SIGSTOP)
+    assert (children(os.getpid()), folders(server)) == before
 
 
 def test_an_application_that_is_killed_leaves_no_login(server: Sshd) -> None:

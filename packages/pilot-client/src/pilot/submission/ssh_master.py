@@ -32,9 +32,10 @@ CONTROL_LIMIT_S = 30.0
 LOG_BYTES = 4096
 
 _READY = "pilot-ssh-ready"
+# The second signal is for an `ssh` that was just about to sleep when the first one came (seen with OpenSSH 9.2).
 _KEEPER = (
     'exec 3<&0; "$@" </dev/null 3<&- & ssh=$!; '
-    '{ read -r end; kill "$ssh"; } <&3 3<&- >/dev/null 2>&1 & lifeline=$!; exec 3<&-; '
+    '{ read -r end; kill "$ssh"; sleep 1; kill "$ssh"; } <&3 3<&- >/dev/null 2>&1 & lifeline=$!; exec 3<&-; '
     'wait "$ssh"; code=$?; kill "$lifeline" 2>/dev/null; rm -rf -- "$0"; exit "$code"'
 )
 
@@ -71,9 +72,9 @@ class Master:
         """Ask it whether it lives."""
         return self.control("check").code == 0
 
-    def control(self, request: str, *arguments: str) -> Output:
-        """Tell the master something: ``check``, ``forward``, ``cancel`` (``ssh -O``)."""
-        return _asked([*self._base, "-O", request, *arguments, "--", self._target.host])
+    def control(self, request: str, *arguments: str, limit_s: float = CONTROL_LIMIT_S) -> Output:
+        """Tell the master something: ``check``, ``forward``, ``cancel``, ``exit`` (``ssh -O``)."""
+        return _asked([*self._base, "-O", request, *arguments, "--", self._target.host], limit_s)
 
     def lookout(self) -> socket.socket:
         """Return a connection to the master that ends when it does.
@@ -94,7 +95,8 @@ class Master:
         if self._keeper is None:
             return
         with self._keeper as keeper:
-            if keeper.stdin is not None:
+            asked = os.path.exists(self.path) and self.control("exit", limit_s=END_LIMIT_S).code == 0
+            if not asked and keeper.stdin is not None:
                 keeper.stdin.close()
             try:
                 keeper.wait(END_LIMIT_S)
@@ -219,19 +221,19 @@ def _end_of(log: IO[bytes]) -> str:
     return log.read().decode("utf-8", "replace")
 
 
-def _asked(command: list[str]) -> Output:
+def _asked(command: list[str], limit_s: float = CONTROL_LIMIT_S) -> Output:
     try:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=CONTROL_LIMIT_S,
+            timeout=limit_s,
             start_new_session=True,
             env=environment(),
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Output(-signal.SIGKILL, b"", f"no answer within {CONTROL_LIMIT_S:g} s")
+        return Output(-signal.SIGKILL, b"", f"no answer within {limit_s:g} s")
     except FileNotFoundError as error:
         raise _missing(command[0]) from error
     return Output(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace"))
