@@ -153,8 +153,8 @@ class _Configuration:
         self._change("-ssconf", "-Msconf", quick)
         for option in ("-ah", "-as"):
             run(["qconf", option, self._host], self._cluster.environment)  # it may be one already
-        host = {name: "NONE" for name in ("load_scaling", "user_lists", "xuser_lists", "projects")}
-        host |= {name: "NONE" for name in ("xprojects", "usage_scaling", "report_variables")}
+        host = dict.fromkeys(("load_scaling", "user_lists", "xuser_lists", "projects"), "NONE")
+        host |= dict.fromkeys(("xprojects", "usage_scaling", "report_variables"), "NONE")
         self._add("-Ae", {"hostname": self._host, **host, "complex_values": f"slots={SLOTS}"})
         self._add("-Ahgrp", {"group_name": "@allhosts", "hostlist": self._host})
 

@@ -107,7 +107,9 @@ def plain_value(name: str, value: str) -> str:
     """
     if not _PLAIN_VALUE.fullmatch(value):
         key = DESCRIPTION_KEYS[name]
-        raise SubmissionError(f"{key} is {value!r}; quotes, blanks and characters of the shell are not allowed")
+        raise SubmissionError(
+            f"{key} is {value!r}; quotes, blanks and characters of the shell are not allowed"
+        )
     return value
 
 
