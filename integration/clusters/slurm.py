@@ -136,7 +136,7 @@ def _start(cluster: SlurmCluster, folder: Path, daemons: Daemons, shape: Shape) 
     isolate = ["unshare", "--uts", "--ipc", "--pid", "--mount", "--fork", "--kill-child"]
     for name in _names(shape):
         (folder / "spool" / name).mkdir(parents=True)
-        init = ["/bin/bash", "-c", NODE, "node", name, folder / "hosts"]
+        init: list[str | Path] = ["/bin/bash", "-c", NODE, "node", name, folder / "hosts"]
         daemons.start(name, [*isolate, *init], end_with=signal.SIGKILL)
     wait_until(lambda: cluster.idle_nodes() == shape.nodes, f"{shape.nodes} idle nodes", cluster.logs)
 

@@ -130,7 +130,7 @@ class LiveSession:
         self.keys, self.key = Keys(SESSION), secrets.token_bytes(KEY_BYTES)
         self.seal = Seal(SESSION, self.key)
         self.client: Any = server.client()
-        facts = self.client.info("server")
+        facts: Any = self.client.info("server")
         self._boot, self._flags = str(facts["run_id"]), knows_flags(str(facts["redis_version"]))
         self.states: dict[str, list[str]] = {}
         self.pilots: list[str] = []

@@ -146,6 +146,13 @@ class ComputeUnitFailed(PilotError):  # noqa: N818 - named after the state, like
         return "\n".join(["; it said last:", *(f"  {line}" for line in lines)]) if lines else ""
 
 
+_IF_PIP_FAILS = {
+    "saga": " (if pip cannot build netifaces, install a C compiler first: apt-get install gcc python3-dev, or "
+    "dnf install gcc python3-devel)"
+}
+"""What to do before, where an extra has a part that pip has to compile."""
+
+
 class MissingExtraError(PilotError):
     """An optional part is not installed.
 
@@ -155,6 +162,9 @@ class MissingExtraError(PilotError):
     """
 
     def __init__(self, extra: str, needed_for: str) -> None:
-        super().__init__(f"{needed_for} needs the extra {extra!r}; type: pip install 'pilot-client[{extra}]'")
+        command = f"pip install 'pilot-client[{extra}]'"
+        super().__init__(
+            f"{needed_for} needs the extra {extra!r}; type: {command}{_IF_PIP_FAILS.get(extra, '')}"
+        )
         self.extra = extra
         self.needed_for = needed_for

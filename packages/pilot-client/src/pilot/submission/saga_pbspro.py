@@ -4,7 +4,7 @@ radical.saga takes the hardware's cores for those of the batch system, asks for 
 guesses the ends of jobs that PBS has forgotten. So nodes are looked at before, the line with the chunks is replaced, and PBS
 is asked how jobs do.
 
-The invariant: pure, but for the shell it is given.
+The invariant: pure, but for the target it is given.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pilot_protocol.errors import SubmissionError
 
 from .queue import Job, JobPhase, JobState
 from .saga_descriptions import SagaRequest, common_attributes, per_node, refuse
-from .saga_systems import UNKNOWN, AskSaga, Shell, whole_number
+from .saga_systems import UNKNOWN, Target, removal_failures, whole_number
 
 PBSNODES = "pbsnodes -a"
 QSTAT = "qstat -fx "
@@ -27,6 +27,8 @@ _PHASES |= dict.fromkeys("FXMC", JobPhase.ENDED)
 _NO_ANSWER = re.compile(
     r"cannot connect|Connection refused|timed? ?out|Communication failure|No default server", re.IGNORECASE
 )
+
+_HARMLESS = "Unknown Job Id|has finished"
 
 
 @dataclass(frozen=True)
@@ -40,25 +42,29 @@ class Node:
 class PbsProSystem:
     """PBS Pro or OpenPBS."""
 
-    def request(self, job: Job, shell: Shell) -> SagaRequest:
+    def request(self, job: Job, target: Target, /) -> SagaRequest:
         """Return what radical.saga is told of a job.
 
         Raises:
             SubmissionError: PBS does not answer, or no nodes can run the job.
         """
-        answer = shell(PBSNODES)
+        answer = target.run(PBSNODES)
         if answer.code != 0:
             raise SubmissionError(f"PBS does not say which nodes it has: {answer.text.strip()}")
         return describe(job, nodes_of(answer.text))
 
-    def states(self, jobs: Sequence[str], shell: Shell, ask_saga: AskSaga) -> Mapping[str, JobState]:
+    def states(self, jobs: Sequence[str], target: Target, /) -> Mapping[str, JobState]:
         """Return how jobs do."""
-        answer = shell(QSTAT + " ".join(jobs))
+        answer = target.run(QSTAT + " ".join(jobs))
         found = queue_states(answer.text)
         if not found and _NO_ANSWER.search(answer.text):
             return {job: JobState(JobPhase.UNKNOWN, None, answer.text.strip()) for job in jobs}
         gone = JobState(JobPhase.ENDED, None, "PBS does not know the job any more")
         return {job: found.get(job.partition(".")[0], gone) for job in jobs}
+
+    def cancel(self, jobs: Sequence[str], target: Target, /) -> Mapping[str, str]:
+        """Remove jobs; return what went wrong, by job."""
+        return removal_failures(jobs, target.run("qdel " + " ".join(jobs)), harmless=_HARMLESS)
 
 
 def describe(job: Job, nodes: Sequence[Node]) -> SagaRequest:

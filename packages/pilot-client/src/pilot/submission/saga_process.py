@@ -46,6 +46,7 @@ class SagaProcess:
         self._last_words: deque[str] = deque(maxlen=LAST_WORDS_LINES)
         self._opened = False
         self._ended = False
+        self._reading = threading.Lock()
         self._process = self._start()
         self._listener = threading.Thread(target=self._listen, name="pilot-saga-log", daemon=True)
         self._listener.start()
@@ -99,6 +100,9 @@ class SagaProcess:
             self._process.kill()
             self._process.wait()
         self._listener.join(END_LIMIT_S)
+        with self._reading:  # whoever reads has seen the end by now
+            if self._process.stdout is not None:
+                self._process.stdout.close()
         shutil.rmtree(self._folder, ignore_errors=True)  # the guardian did, unless it was killed
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -130,7 +134,8 @@ class SagaProcess:
         return self._last_id
 
     def _answer(self, wanted: int, end: float) -> Any:
-        answer = json.loads(self._line(end))
+        with self._reading:
+            answer = json.loads(self._line(end))
         if answer["id"] != wanted:
             raise HelperLostError(f"the helper for {self._url} answered {answer['id']}, not {wanted}")
         if "error" in answer:
@@ -139,8 +144,8 @@ class SagaProcess:
 
     def _line(self, end: float) -> bytes:
         output = self._process.stdout
-        if output is None:
-            raise HelperLostError(f"the helper for {self._url} has no output")
+        if output is None or output.closed:
+            raise HelperLostError(f"the helper for {self._url} is gone")
         poll = select.poll()
         poll.register(output, select.POLLIN)
         while b"\n" not in self._buffer:
@@ -154,8 +159,10 @@ class SagaProcess:
         return line
 
     def _listen(self) -> None:
-        if self._process.stderr is not None:
-            for line in self._process.stderr:
+        if self._process.stderr is None:
+            return
+        with self._process.stderr as errors:
+            for line in errors:
                 self._last_words.append(line.decode("utf-8", "replace")[:500].rstrip())
 
     def _in_words(self) -> str:

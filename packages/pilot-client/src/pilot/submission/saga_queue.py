@@ -1,6 +1,6 @@
 """Batch systems through radical.saga, which runs in a helper process and never in the application's.
 
-The invariant: at most one helper, started when first needed and again when it was lost; a job that has ended stays so.
+The invariant: one thing is asked at a time; a job that has ended stays so.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from pilot_protocol.errors import MissingExtraError, SubmissionError
@@ -18,10 +17,10 @@ from pilot_protocol.errors import MissingExtraError, SubmissionError
 from .base import refuse, scheme_of
 from .queue import Job, JobPhase, JobState
 from .saga_pbspro import PbsProSystem
-from .saga_process import HelperLostError, SagaProcess
 from .saga_sge import SgeSystem
 from .saga_slurm import SlurmSystem
-from .saga_systems import SagaSystem, ShellAnswer, System
+from .saga_systems import SagaSystem, System
+from .saga_target import SagaTarget
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,10 @@ SCHEMES = frozenset(name + way for name, (ways, _) in _SYSTEMS.items() for way i
 """Schemes of service URLs that radical.saga can be asked for."""
 
 _NUMBER = re.compile(r"[A-Za-z0-9_.-]+")
+_NO_JOB = JobState(JobPhase.ENDED, None, "this is no job's id")
 _NOISE = re.compile(r"^\s*(Traceback \(most recent call last\):|File \".*|\^+|Exiting\.)\s*$")
+_COMMAND_LINE = re.compile(r"[\[:]\s*SCRIPTFILE=.*", re.DOTALL)
+"""Some adaptors add the whole command line to a message."""
 
 
 class SagaQueue:
@@ -71,15 +73,12 @@ class SagaQueue:
             raise refuse(service_url)
         need_saga(service_url)
         self._url = service_url
-        self._limit_s = request_limit_s
         self._system = _system_of(service_url)
-        self._ended: dict[str, JobState] = {}
+        self._target = SagaTarget(service_url, request_limit_s)
         self._turn = threading.Lock()
-        self._exchange = threading.Lock()
-        self._process: SagaProcess | None = None
-        self._closed = False
+        self._ended: dict[str, JobState] = {}
         if warm:
-            self._helper()
+            self._target.warm_up()
 
     def submit(self, job: Job) -> str:
         """Hand a job over, and return its number.
@@ -89,24 +88,21 @@ class SagaQueue:
         """
         with self._turn:
             try:
-                request = self._system.request(job, self._shell)
-                number: str = self._ask("submit", request.fields)
+                number = self._target.submit(self._system.request(job, self._target))
             except SubmissionError as error:
-                raise self._in_words(f"the pilot cannot be submitted to {self._url}", error) from error
+                raise _in_words(f"the pilot cannot be submitted to {self._url}", error) from error
         logger.info("saga.submitted url=%s job=%s", self._url, number, extra={"action": "saga.submitted"})
         return number
 
     def states(self, jobs: Sequence[str]) -> Mapping[str, JobState]:
         """Return how jobs do; they are UNKNOWN when the batch system does not answer."""
-        known = {job: self._ended.get(job) or JobState(JobPhase.UNKNOWN) for job in jobs}
-        asked = [job for job, state in known.items() if state.phase is not JobPhase.ENDED]
-        strange = [job for job in asked if not _NUMBER.fullmatch(job)]
-        known |= dict.fromkeys(strange, JobState(JobPhase.ENDED, None, "this is no job's id"))
-        asked = [job for job in asked if job not in strange]
+        known = {job: self._ended.get(job) or _no_job(job) for job in jobs}
+        asked = [job for job, state in known.items() if state is None]
+        found = {job: state for job, state in known.items() if state is not None}
         for start in range(0, len(asked), JOBS_AT_ONCE):
-            known |= self._ask_states(asked[start : start + JOBS_AT_ONCE])
-        self._ended |= {job: state for job, state in known.items() if state.phase is JobPhase.ENDED}
-        return known
+            found |= self._ask_states(asked[start : start + JOBS_AT_ONCE])
+        self._ended |= {job: state for job, state in found.items() if state.phase is JobPhase.ENDED}
+        return found
 
     def cancel(self, jobs: Sequence[str]) -> None:
         """Remove jobs, waiting or running ones; those that have ended already are no trouble.
@@ -114,58 +110,37 @@ class SagaQueue:
         Raises:
             SubmissionError: The batch system does not answer or refuses.
         """
-        wanted = [job for job in jobs if job not in self._ended and _NUMBER.fullmatch(job)]
-        with self._turn:
-            try:
-                failed: dict[str, str] = self._ask("cancel", {"jobs": wanted}) if wanted else {}
-            except SubmissionError as error:
-                what = f"jobs {', '.join(wanted)} at {self._url} cannot be canceled"
-                raise self._in_words(what, error) from error
-        states = self.states(list(failed)) if failed else {}
-        for job, text in failed.items():
-            if states[job].phase is not JobPhase.ENDED:
-                what = f"job {job} at {self._url} cannot be canceled"
-                raise self._in_words(what, SubmissionError(text))
+        wanted = [job for job in jobs if job not in self._ended and _no_job(job) is None]
+        what = f"jobs {', '.join(wanted)} at {self._url} cannot be canceled"
+        failed = self._remove(wanted, what)
+        if not failed:
+            return
+        states = self.states(list(failed))  # some complaints are about jobs that have ended meanwhile
+        texts = {text: None for job, text in failed.items() if states[job].phase is not JobPhase.ENDED}
+        if texts:
+            raise _in_words(what, SubmissionError("\n".join(texts)))
 
     def close(self) -> None:
-        """End the helper; jobs stay. A request that another thread has made ends with an error."""
-        with self._exchange:
-            self._closed = True
-            process, self._process = self._process, None
-        if process is not None:
-            process.end()
+        """End the helper; jobs stay. What another thread has asked for ends with an error."""
+        self._target.close()
 
-    def _ask_states(self, jobs: list[str]) -> Mapping[str, JobState]:
+    def _ask_states(self, jobs: Sequence[str]) -> Mapping[str, JobState]:
         with self._turn:
             try:
-                return self._system.states(jobs, self._shell, self._ask_saga)
+                return self._system.states(jobs, self._target)
             except SubmissionError as error:
                 logger.warning("saga.silent url=%s: %s", self._url, error, extra={"action": "saga.silent"})
                 return dict.fromkeys(jobs, JobState(JobPhase.UNKNOWN, None, readable(str(error))))
 
-    def _shell(self, command: str) -> ShellAnswer:
-        answer = self._ask("shell", {"command": command})
-        return ShellAnswer(int(answer["code"]), str(answer["text"]))
-
-    def _ask_saga(self, jobs: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        told: Mapping[str, Mapping[str, Any]] = self._ask("states", {"jobs": list(jobs)})
-        return told
-
-    def _ask(self, op: str, fields: dict[str, Any]) -> Any:
-        return self._helper().request(op, fields, self._limit_s)
-
-    def _helper(self) -> SagaProcess:
-        with self._exchange:
-            if self._closed:
-                raise HelperLostError(f"the queue at {self._url} is closed")
-            if self._process is None or not self._process.works:
-                if self._process is not None:
-                    self._process.end()
-                self._process = SagaProcess(self._url)
-            return self._process
-
-    def _in_words(self, what: str, error: SubmissionError) -> SubmissionError:
-        return SubmissionError(f"{what}: {readable(str(error))}", transient=error.transient)
+    def _remove(self, jobs: Sequence[str], what: str) -> dict[str, str]:
+        failed: dict[str, str] = {}
+        with self._turn:
+            try:
+                for start in range(0, len(jobs), JOBS_AT_ONCE):
+                    failed |= self._system.cancel(jobs[start : start + JOBS_AT_ONCE], self._target)
+            except SubmissionError as error:
+                raise _in_words(what, error) from error
+        return failed
 
 
 def need_saga(service_url: str) -> None:
@@ -180,12 +155,17 @@ def need_saga(service_url: str) -> None:
 
 def readable(text: str) -> str:
     """Return what a batch system or radical.saga said, without lines that tell users nothing."""
-    text = re.sub(
-        r"\[\s*SCRIPTFILE=.*", "", text.replace("\r", ""), flags=re.DOTALL
-    )  # SGE: the whole command line
-    text = re.sub(r":\s*SCRIPTFILE=.*", "", text, flags=re.DOTALL)
+    text = _COMMAND_LINE.sub("", text.replace("\r", ""))
     lines = [line.strip() for line in text.splitlines() if line.strip() and not _NOISE.match(line)]
     return "\n".join(lines) if lines else "it gave no reason"
+
+
+def _in_words(what: str, error: SubmissionError) -> SubmissionError:
+    return SubmissionError(f"{what}: {readable(str(error))}", transient=error.transient)
+
+
+def _no_job(job: str) -> JobState | None:
+    return None if _NUMBER.fullmatch(job) else _NO_JOB
 
 
 def _system_of(service_url: str) -> System:

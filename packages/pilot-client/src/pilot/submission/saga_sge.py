@@ -3,7 +3,7 @@
 radical.saga takes a job that was killed for running for ever, and every other end for a success: it believes what its
 own script notes. So Grid Engine is asked, and the script becomes the agent.
 
-The invariant: pure, but for the shell and the clock it is given.
+The invariant: pure, but for the target and the clock it is given.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pilot_protocol.errors import SubmissionError
 
 from .queue import Job, JobPhase, JobState
-from .saga_descriptions import SagaRequest, common_attributes, plain_value, refuse
-from .saga_systems import AskSaga, Shell, whole_number
+from .saga_descriptions import NOWHERE, SagaRequest, common_attributes, is_plain, plain_value, refuse
+from .saga_systems import Target, removal_failures, whole_number
 
 QSTAT = "qstat | awk 'NR > 2 {print $1, $5}'"
 QACCT = "timeout 20 qacct -j "
@@ -51,9 +51,10 @@ class ParallelEnvironment:
 
 @dataclass(frozen=True)
 class Offers:
-    """What Grid Engine offers a job: queues that take its walltime, parallel environments."""
+    """What Grid Engine offers a job: its queues, those of them that take it, parallel environments."""
 
     queues: Sequence[str]
+    fitting: Sequence[str]
     environments: Sequence[ParallelEnvironment]
 
 
@@ -70,7 +71,7 @@ class SgeSystem:
         self._clock = clock
         self._left: dict[str, float] = {}
 
-    def request(self, job: Job, shell: Shell) -> SagaRequest:
+    def request(self, job: Job, target: Target, /) -> SagaRequest:
         """Return what radical.saga is told of a job.
 
         Raises:
@@ -82,21 +83,25 @@ class SgeSystem:
                 "the site to the service_url, for example sge://host/?memreqs=h_vmem"
             )
         queue = plain_value("queue", job.queue) if job.queue else ""
-        answer = shell(survey(queue, job.whole_minutes))
+        answer = target.run(survey(queue, job.whole_minutes))
         if answer.code != 0:
             raise SubmissionError(f"Grid Engine does not say what it offers: {answer.text.strip()}")
         return describe(job, offers(answer.text))
 
-    def states(self, jobs: Sequence[str], shell: Shell, ask_saga: AskSaga) -> Mapping[str, JobState]:
+    def states(self, jobs: Sequence[str], target: Target, /) -> Mapping[str, JobState]:
         """Return how jobs do; what has left the queue is looked for in the accounting."""
-        answer = shell(QSTAT)
+        answer = target.run(QSTAT)
         if answer.code != 0 or "error" in answer.text:
             return {job: JobState(JobPhase.UNKNOWN, None, answer.text.strip()) for job in jobs}
         listed = queue_states(answer.text)
-        return {job: listed.get(job) or self._after_queue(job, shell) for job in jobs}
+        return {job: listed.get(job) or self._after_queue(job, target) for job in jobs}
 
-    def _after_queue(self, job: str, shell: Shell) -> JobState:
-        record = shell(QACCT + shlex.quote(job))
+    def cancel(self, jobs: Sequence[str], target: Target, /) -> Mapping[str, str]:
+        """Remove jobs; return what went wrong, by job."""
+        return removal_failures(jobs, target.run("qdel " + " ".join(jobs)), harmless="does not exist")
+
+    def _after_queue(self, job: str, target: Target) -> JobState:
+        record = target.run(QACCT + shlex.quote(job))
         ended = accounting_state(record.text) if record.code == 0 else None
         left = self._left.setdefault(job, self._clock())
         if ended is None and self._clock() - left < ACCOUNTING_DELAY_S:
@@ -111,6 +116,7 @@ def survey(queue: str, minutes: int) -> str:
     limit = f" -l h_rt={minutes // 60}:{minutes % 60}:0"
     return (
         "qstat -f | grep @ | awk '{print \"slots\", $1, $3}';"
+        " qconf -sql | sed 's/^/queue /';"
         f" qselect{only}{limit} 2>/dev/null | sed 's/^/fits /';"
         " for pe in $(qconf -spl); do"
         " echo pe $pe $(qconf -sp $pe | awk '$1 == \"allocation_rule\" {print $2}')"
@@ -121,17 +127,21 @@ def survey(queue: str, minutes: int) -> str:
 def offers(text: str) -> Offers:
     """Read what :func:`survey` printed."""
     slots: dict[str, int] = {}
+    queues: list[str] = []
     fitting: list[str] = []
     environments: list[tuple[str, str, list[str]]] = []
     for words in (line.split() for line in text.splitlines()):
         match words:
             case ["slots", instance, counts] if (total := counts.rpartition("/")[2]).isdigit():
                 slots[instance] = int(total)
+            case ["queue", name]:
+                queues.append(name)
             case ["fits", instance]:
                 fitting.append(instance)
             case ["pe", name, rule, *instances]:
                 environments.append((name, rule, instances))
     return Offers(
+        queues,
         fitting,
         [ParallelEnvironment(name, rule, _by_host(found, slots)) for name, rule, found in environments],
     )
@@ -165,11 +175,13 @@ def describe(job: Job, offered: Offers) -> SagaRequest:
         attributes["candidate_hosts"] = [plain_value("candidate_hosts", host) for host in job.candidate_hosts]
     if job.memory_per_node_mb:
         attributes["total_physical_memory"] = job.memory_per_node_mb
+    # Its script notes there how it does. Where the path would need quotes the notes fail, and nobody reads them.
+    scratch = job.folder if is_plain(job) else NOWHERE
     environment = _environment(job, offered.environments)
     if not environment:
-        return SagaRequest(attributes, scratch=job.folder)
+        return SagaRequest(attributes, scratch=scratch)
     attributes["spmd_variation"] = environment
-    return SagaRequest(attributes, allowed={"spmd_variation": [environment]}, scratch=job.folder)
+    return SagaRequest(attributes, allowed={"spmd_variation": [environment]}, scratch=scratch)
 
 
 def _slots(job: Job) -> int:

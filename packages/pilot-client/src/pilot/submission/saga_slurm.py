@@ -3,7 +3,7 @@
 Slurm accepts jobs that can never run and keeps them waiting; so a job is compared with its partition first. radical.saga
 reports TIMEOUT as Canceled, forgets exit codes and asks for each job alone; so it is not asked.
 
-The invariant: pure, but for the shell it is given.
+The invariant: pure, but for the target it is given.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pilot_protocol.errors import SubmissionError
 
 from .queue import Job, JobPhase, JobState
 from .saga_descriptions import SagaRequest, common_attributes, per_node, plain_value, refuse
-from .saga_systems import UNKNOWN, AskSaga, Shell
+from .saga_systems import UNKNOWN, Target, removal_failures
 
 # %R name, %P name with a star for the default one, %l walltime limit, %D nodes, %c cpus, %m MB, %G gpus: of nodes alike
 SINFO = "sinfo -h -e -o '%R|%P|%l|%D|%c|%m|%G'"
@@ -71,29 +71,33 @@ class Partition:
 class SlurmSystem:
     """Slurm."""
 
-    def request(self, job: Job, shell: Shell) -> SagaRequest:
+    def request(self, job: Job, target: Target, /) -> SagaRequest:
         """Return what radical.saga is told of a job.
 
         Raises:
             SubmissionError: Slurm does not answer, or the partition can never run the job.
         """
-        answer = shell(SINFO)
+        answer = target.run(SINFO)
         if answer.code != 0:
             raise SubmissionError(f"Slurm does not say which partitions it has: {answer.text.strip()}")
         return describe(job, partitions(answer.text))
 
-    def states(self, jobs: Sequence[str], shell: Shell, ask_saga: AskSaga) -> Mapping[str, JobState]:
+    def states(self, jobs: Sequence[str], target: Target, /) -> Mapping[str, JobState]:
         """Return how jobs do. Those that the controller has forgotten may be in the accounting."""
-        answer = shell(SQUEUE + ",".join(jobs))
+        answer = target.run(SQUEUE + ",".join(jobs))
         if answer.code != 0 and _NO_SUCH_JOB not in answer.text:
             return {job: JobState(JobPhase.UNKNOWN, None, answer.text.strip()) for job in jobs}
         found = queue_states(answer.text)
         forgotten = [job for job in jobs if job not in found]
         if forgotten:
-            accounted = shell(SACCT + ",".join(forgotten))
+            accounted = target.run(SACCT + ",".join(forgotten))
             found |= accounting_states(accounted.text) if accounted.code == 0 else {}
         gone = JobState(JobPhase.ENDED, None, "Slurm does not know the job any more")
         return {job: found.get(job, gone) for job in jobs}
+
+    def cancel(self, jobs: Sequence[str], target: Target, /) -> Mapping[str, str]:
+        """Remove jobs; return what went wrong, by job."""
+        return removal_failures(jobs, target.run("scancel " + " ".join(jobs)), harmless=_NO_SUCH_JOB)
 
 
 def describe(job: Job, known: Sequence[Partition]) -> SagaRequest:
@@ -185,10 +189,17 @@ def partitions(text: str) -> list[Partition]:
         if len(fields) != 7:
             continue
         name, starred, limit, *size = fields
-        group = Nodes(*(int(re.match(r"\d*", part)[0] or 0) for part in size[:3]), gpus=_gpus(size[3]))  # type: ignore[index]
+        count, cpus, memory = (_leading(part) for part in size[:3])
+        group = Nodes(count, cpus, memory, _gpus(size[3]))
         before = found[name].nodes if name in found else ()
         found[name] = Partition(name, starred.endswith("*"), minutes(limit), (*before, group))
     return list(found.values())
+
+
+def _leading(text: str) -> int:
+    """Return the number that a text begins with; Slurm writes ``4+`` for nodes that differ."""
+    digits = re.match(r"\d+", text)
+    return int(digits[0]) if digits else 0
 
 
 def _gpus(gres: str) -> int:

@@ -8,7 +8,8 @@ The invariant: a system knows commands and their answers, but neither processes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,25 +34,37 @@ class ShellAnswer:
     text: str
 
 
-Shell = Callable[[str], ShellAnswer]
-"""Runs a command on the target, as the batch system's commands run there."""
+class Target(Protocol):
+    """Where jobs are handed over: commands run there as the batch system's do, and radical.saga is connected to it.
 
-AskSaga = Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]]
-"""Asks radical.saga for jobs: ``state`` and ``exit_code`` of each, or ``error``."""
+    Each method raises SubmissionError when there is no answer.
+    """
+
+    def run(self, command: str) -> ShellAnswer:
+        """Run a command line."""
+
+    def ask_saga(self, jobs: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Ask radical.saga for jobs: ``state`` and ``exit_code`` of each, or ``error``."""
+
+    def cancel_by_saga(self, jobs: Sequence[str]) -> Mapping[str, str]:
+        """Let radical.saga cancel jobs; return what went wrong, by job."""
 
 
 class System(Protocol):
     """A batch system."""
 
-    def request(self, job: Job, shell: Shell) -> SagaRequest:
+    def request(self, job: Job, target: Target, /) -> SagaRequest:
         """Return what radical.saga is told of a job.
 
         Raises:
             SubmissionError: The job cannot be asked for, or would wait for ever.
         """
 
-    def states(self, jobs: Sequence[str], shell: Shell, ask_saga: AskSaga) -> Mapping[str, JobState]:
+    def states(self, jobs: Sequence[str], target: Target, /) -> Mapping[str, JobState]:
         """Return how jobs do."""
+
+    def cancel(self, jobs: Sequence[str], target: Target, /) -> Mapping[str, str]:
+        """Remove jobs; return what went wrong, by job. That a job has ended already is nothing wrong."""
 
 
 _PHASES = {
@@ -84,7 +97,7 @@ class SagaSystem:
         self._needs_queue = needs_queue
         self._takes_shell = takes_shell
 
-    def request(self, job: Job, shell: Shell) -> SagaRequest:
+    def request(self, job: Job, _target: Target, /) -> SagaRequest:
         """Return what radical.saga is told of a job.
 
         Raises:
@@ -113,22 +126,46 @@ class SagaSystem:
             attributes["candidate_hosts"] = list(job.candidate_hosts)
         return SagaRequest(attributes)
 
-    def states(self, jobs: Sequence[str], shell: Shell, ask_saga: AskSaga) -> Mapping[str, JobState]:
+    def states(self, jobs: Sequence[str], target: Target, /) -> Mapping[str, JobState]:
         """Return how jobs do, as radical.saga says."""
-        return {job: saga_state(told) for job, told in ask_saga(jobs).items()}
+        return {job: saga_state(told) for job, told in target.ask_saga(jobs).items()}
+
+    def cancel(self, jobs: Sequence[str], target: Target, /) -> Mapping[str, str]:
+        """Remove jobs; return what went wrong, by job."""
+        failed = target.cancel_by_saga(jobs)
+        return {job: text for job, text in failed.items() if not is_gone(text)}
 
 
 def saga_state(told: Mapping[str, Any]) -> JobState:
     """Translate what radical.saga says of a job; what it does not know is no news."""
     error = str(told.get("error") or "")
     if error:
-        gone = any(words in error.lower() for words in _NO_SUCH_JOB)
-        return JobState(JobPhase.ENDED if gone else JobPhase.UNKNOWN, None, error)
+        return JobState(JobPhase.ENDED if is_gone(error) else JobPhase.UNKNOWN, None, error)
     state = str(told.get("state"))
     phase = _PHASES.get(state, JobPhase.UNKNOWN)
     if phase is not JobPhase.ENDED:
         return JobState(phase)
     return JobState(phase, whole_number(told.get("exit_code")), "" if state == "Done" else state)
+
+
+def is_gone(error: str) -> bool:
+    """Return whether radical.saga complains about a job that is not there any more."""
+    return any(words in error.lower() for words in _NO_SUCH_JOB)
+
+
+def removal_failures(jobs: Sequence[str], answer: ShellAnswer, harmless: str) -> Mapping[str, str]:
+    """Read what a command for the removal of jobs said.
+
+    Args:
+        jobs: The jobs.
+        answer: What the command left behind.
+        harmless: Pattern of complaints about jobs that have ended already.
+    """
+    if answer.code == 0:
+        return {}
+    complaints = [line for line in answer.text.splitlines() if line.strip() and not re.search(harmless, line)]
+    named = {job: line for line in complaints for job in jobs if re.search(rf"\b{re.escape(job)}\b", line)}
+    return named or dict.fromkeys(jobs, "\n".join(complaints)) if complaints else {}
 
 
 def whole_number(value: object) -> int | None:

@@ -9,15 +9,18 @@ The invariant: every request is answered once, in order, whatever radical.saga r
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 KEEPS_STATE_ON_TARGET = ("loadl", "cobalt")
 """Their adaptors write on the target below a folder whose name is made here; so it must be one that exists there."""
+_AND_REMOVE = '; code=$?; rm -f "$SCRIPTFILE"; (exit $code)'
 _JOB_ID = re.compile(r"\[.*\]-\[(.*?)\]")
 
 
@@ -47,6 +50,7 @@ def _take_streams() -> tuple[Any, int]:
 
 
 def _set_environment(url: str, folder: str) -> None:
+    tempfile.tempdir = folder  # not $TMPDIR, which jobs would get
     os.environ["RADICAL_DEFAULT_LOG_DIR"] = folder
     os.environ["RADICAL_SAGA_PTY_SSH_SHAREMODE"] = "no"  # its sockets in /tmp would stay
     os.environ["SHELL"] = "/bin/sh"  # the user's own shell would run the user's start files
@@ -82,10 +86,8 @@ class Worker:
         return {"id": request["id"], "result": result}
 
     def _open(self, _request: dict[str, Any]) -> None:
-        import radical.saga
-
-        self._saga = radical.saga
-        self._service = radical.saga.job.Service(self._url)
+        self._saga = importlib.import_module("radical.saga")
+        self._service = self._saga.job.Service(self._url)
         monitor = getattr(self._service._adaptor, "mt", None)  # noqa: SLF001 - it dies at times, and asks needlessly
         if monitor is not None and hasattr(monitor, "stop"):
             monitor.stop()
@@ -185,8 +187,9 @@ class _Correction:
         """Wrap the function that runs a command: some adaptors write the script with one."""
 
         def run_sync(command: str, *more: Any, **named: Any) -> Any:
-            is_submission = "mktemp" in command
-            return original(self._apply(command) if is_submission else command, *more, **named)
+            if "SCRIPTFILE" in command:  # else the file stays where the batch system takes no job
+                command = self._apply(command).rstrip() + _AND_REMOVE
+            return original(command, *more, **named)
 
         return run_sync
 

@@ -122,9 +122,6 @@ class MemorySession:
         pilot.state, pilot.service = pilot.state or "Pending", pilot.service or service
         return 1
 
-    def _note_placeholder(self, _name: str, _handle: bytes) -> int:
-        return 1
-
     def _register_pilot(self, name: str, instance: str, _lease_ms: int, *fields: Argument) -> list[Any]:
         pilot = self.pilots.setdefault(name, MemoryPilot())
         if pilot.has_ended:

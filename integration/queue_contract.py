@@ -1,0 +1,213 @@
+"""What every queue promises, as tests: a class to derive from, for each batch system and each way to reach it.
+
+The class that is derived gives two fixtures: ``queues``, which makes a queue at each call (those it makes are closed in the
+end), and ``options``, fields of a job that its batch system wants in any case.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pilot.submission.queue import Job, JobPhase, JobState, Queue
+from pilot_protocol.errors import SubmissionError
+
+LIMIT_S = 90.0
+ODD_NAME = "odd 'name' of \"$HOME\"; x & (y) #1"
+UNKNOWN_JOB = "999999"
+
+Queues = Callable[[], Queue]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A job with a script of the test.
+
+    Attributes:
+        job: What the queue gets.
+        folder: Where it lies.
+    """
+
+    job: Job
+    folder: Path
+
+    def output(self) -> str:
+        """Return what the script has printed so far."""
+        path = Path(self.job.output)
+        return path.read_text() if path.exists() else ""
+
+    def release(self) -> None:
+        """Let the script that waits for it go on."""
+        (self.folder / "go").touch()
+
+
+def trial(folder: Path, body: str, **fields: Any) -> Trial:
+    """Write a script into a folder and return the job for it."""
+    folder.mkdir(parents=True)
+    script = folder / "job.sh"
+    script.write_text(f"#!/bin/sh\n{body}\n")
+    script.chmod(0o700)
+    job = Job("pilot-test", str(script), str(folder), str(folder / "out"), str(folder / "err"), 2.0, cores=1)
+    return Trial(replace(job, **fields), folder)
+
+
+def waiting(folder: Path, **fields: Any) -> Trial:
+    """Return a job that runs until it is released, and ends then with exit code 3."""
+    return trial(folder, "echo here\nwhile ! [ -e go ]; do sleep 0.1; done\nexit 3", **fields)
+
+
+@contextmanager
+def submitted(queue: Queue, job: Job) -> Iterator[str]:
+    """Submit a job for the length of a block; it is canceled in the end."""
+    number = queue.submit(job)
+    try:
+        yield number
+    finally:
+        queue.cancel([number])
+
+
+def await_phase(queue: Queue, job: str, wanted: Collection[JobPhase]) -> JobState:
+    """Ask until a job is as far as wanted, and return its state; batch systems call nobody back."""
+    end = time.monotonic() + LIMIT_S
+    while (state := queue.states([job])[job]).phase not in wanted:
+        assert time.monotonic() < end, f"job {job} is {state}, not {wanted}"
+        time.sleep(0.2)
+    return state
+
+
+def await_output(run: Trial, text: str) -> None:
+    """Read the output of a script until it has printed a text."""
+    end = time.monotonic() + LIMIT_S
+    while text not in run.output():
+        assert time.monotonic() < end, f"the script printed {run.output()!r}"
+        time.sleep(0.1)
+
+
+@pytest.mark.timeout(240)
+class QueueContract:
+    """What every queue promises."""
+
+    def test_a_job_runs_in_its_folder_and_its_exit_code_is_told(
+        self, queues: Queues, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        queue, run = queues(), waiting(tmp_path / "plain", **options)
+        with submitted(queue, run.job) as number:
+            before = await_phase(queue, number, {JobPhase.QUEUED, JobPhase.RUNNING})
+            assert before.exit_code is None
+            await_phase(queue, number, {JobPhase.RUNNING})
+            run.release()
+            assert await_phase(queue, number, {JobPhase.ENDED}).exit_code == 3
+        assert run.output() == "here\n"
+
+    def test_a_folder_may_have_any_name(
+        self, queues: Queues, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        run = trial(tmp_path / ODD_NAME, "pwd; echo wrong >&2", **options)
+        with submitted(queue := queues(), run.job) as number:
+            assert await_phase(queue, number, {JobPhase.ENDED}).exit_code == 0
+        assert run.output() == f"{run.folder}\n"
+        assert Path(run.job.error).read_text() == "wrong\n"
+
+    def test_nothing_of_a_job_is_left_in_home_or_its_folder(
+        self, queues: Queues, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        before = set(Path.home().iterdir())
+        run = trial(tmp_path / "box", "true", **options)
+        with submitted(queue := queues(), run.job) as number:
+            await_phase(queue, number, {JobPhase.ENDED})
+        assert {path.name for path in run.folder.iterdir()} - {number} == {"job.sh", "out", "err"}
+        assert set(Path.home().iterdir()) == before
+
+    def test_a_canceled_job_ends(self, queues: Queues, options: dict[str, Any], tmp_path: Path) -> None:
+        queue, run = queues(), waiting(tmp_path / "box", **options)
+        with submitted(queue, run.job) as number:
+            await_phase(queue, number, {JobPhase.RUNNING})
+            queue.cancel([number])
+            assert await_phase(queue, number, {JobPhase.ENDED}).exit_code != 3
+
+    def test_many_jobs_are_asked_for_and_canceled_at_once(
+        self, queues: Queues, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        queue = queues()
+        numbers = [queue.submit(waiting(tmp_path / str(index), **options).job) for index in range(4)]
+        try:
+            for number in numbers:
+                await_phase(queue, number, {JobPhase.RUNNING})
+            assert {state.phase for state in queue.states(numbers).values()} == {JobPhase.RUNNING}
+        finally:
+            queue.cancel(numbers)
+        assert list(queue.states(numbers)) == numbers
+        for number in numbers:
+            await_phase(queue, number, {JobPhase.ENDED})
+
+    def test_the_agent_gets_a_signal_before_the_end(
+        self, queues: Queues, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        body = "trap 'echo asked; exit 5' TERM USR1 USR2\necho here\nwhile :; do sleep 0.1; done"
+        queue, run = queues(), trial(tmp_path / "box", body, **options)
+        with submitted(queue, run.job) as number:
+            await_output(run, "here")
+            queue.cancel([number])
+            await_output(run, "asked")
+            await_phase(queue, number, {JobPhase.ENDED})
+
+    def test_ended_and_unknown_jobs_are_canceled_without_trouble(
+        self, queues: Queues, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        queue, run = queues(), trial(tmp_path / "box", "true", **options)
+        with submitted(queue, run.job) as number:
+            await_phase(queue, number, {JobPhase.ENDED})
+            queue.cancel([number, UNKNOWN_JOB, "no job's id; true"])
+        queues().cancel([number])
+
+    def test_a_job_that_nobody_knows_has_ended(self, queues: Queues) -> None:
+        state = await_phase(queues(), UNKNOWN_JOB, {JobPhase.ENDED})
+        assert state.exit_code is None
+        assert queues().states(["no job's id; true"])["no job's id; true"].phase is JobPhase.ENDED
+
+    def test_another_queue_finds_the_job(
+        self, queues: Queues, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        first, run = queues(), waiting(tmp_path / "box", **options)
+        number = first.submit(run.job)
+        first.close()
+        other = queues()
+        try:
+            await_phase(other, number, {JobPhase.RUNNING})
+            run.release()
+            assert await_phase(other, number, {JobPhase.ENDED}).exit_code == 3
+        finally:
+            other.cancel([number])
+
+    def test_a_queue_that_is_not_there_is_told_in_the_batch_systems_words(
+        self, queues: Queues, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        run = trial(tmp_path / "box", "true", **{**options, "queue": "nosuch"})
+        with pytest.raises(SubmissionError, match=r"(?i)queue|partition") as refusal:
+            queues().submit(run.job)
+        assert "Traceback" not in str(refusal.value)
+        assert len(str(refusal.value)) < 500
+
+    @pytest.mark.parametrize("name", ["queue", "project"])
+    def test_values_cannot_become_commands(
+        self, queues: Queues, options: dict[str, Any], tmp_path: Path, name: str
+    ) -> None:
+        run = trial(tmp_path / "box", "true", **{**options, name: "x; touch /tmp/pwned"})
+        with pytest.raises(SubmissionError, match=name):
+            queues().submit(run.job)
+
+    def test_nothing_is_done_after_the_close(
+        self, queues: Queues, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        queue = queues()
+        queue.close()
+        queue.close()
+        with pytest.raises(SubmissionError):
+            queue.submit(trial(tmp_path / "box", "true", **options).job)
+        assert queue.states(["1"])["1"].phase is JobPhase.UNKNOWN
