@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from sge import SgeCluster, running_sge
 from pilot.submission.queue import JobPhase
 from pilot_protocol.errors import SubmissionError
 from queue_contract import QueueContract, Queues, await_phase, submitted, trial, waiting
 from saga_trials import need_saga, saga_queues
+from sge import SgeCluster, running_sge
 
 
 @pytest.fixture(scope="module")
