@@ -65,7 +65,8 @@ class SgeCluster:
 def running_sge() -> Iterator[SgeCluster]:
     """Run a Grid Engine for the length of a block; skip the test where it is not installed."""
     need_commands("Grid Engine", COMMANDS)
-    root = Path(tempfile.mkdtemp(prefix="sge-"))
+    root = Path(tempfile.mkdtemp(prefix="sge-", dir="/tmp"))
+    root.chmod(0o755)  # other accounts use it as well
     environment = {
         "SGE_ROOT": str(root),
         "SGE_CELL": "default",

@@ -117,7 +117,8 @@ def running_slurm(shape: Shape = Shape()) -> Iterator[SlurmCluster]:
     need_commands("Slurm", COMMANDS)
     if run(["unshare", "--uts", "--ipc", "--pid", "--mount", "--fork", "true"], {}).returncode != 0:
         pytest.skip("no server: this machine allows no namespaces, and so no nodes of a Slurm cluster")
-    folder = Path(tempfile.mkdtemp(prefix="slurm-"))
+    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
+    folder.chmod(0o755)  # other accounts use it as well
     daemons = Daemons(folder, {"SLURM_CONF": str(folder / "slurm.conf")})
     cluster = SlurmCluster(folder, daemons)
     try:

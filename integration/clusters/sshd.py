@@ -156,6 +156,7 @@ class Sshd:
             "UseDNS no",
             "PrintMotd no",
             "MaxStartups 100",
+            "Subsystem sftp internal-sftp",
         ]
 
     def _await_service(self) -> None:

@@ -15,9 +15,13 @@ import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pilot_protocol.errors import SubmissionError
+
+from .ssh_stand_ins import write_stand_ins
 
 END_LIMIT_S = 10.0
 LAST_WORDS_LINES = 20
@@ -36,10 +40,12 @@ class SagaProcess:
 
     Args:
         url: What radical.saga connects to.
+        ssh: Options for each client of OpenSSH that it calls.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, ssh: Sequence[str] = ()) -> None:
         self._url = url
+        self._ssh = ssh
         self._folder = tempfile.mkdtemp(prefix="pilot-saga-")
         self._buffer = b""
         self._last_id = 0
@@ -111,6 +117,7 @@ class SagaProcess:
             return subprocess.Popen(
                 command,
                 cwd=_NEUTRAL_FOLDER,
+                env=self._environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -122,6 +129,15 @@ class SagaProcess:
             raise SubmissionError(
                 f"the helper for {self._url} cannot be started with {sys.executable}: {error.strerror}"
             ) from error
+
+    def _environment(self) -> dict[str, str]:
+        variables = dict(os.environ)
+        if self._ssh:
+            search_path = variables.get("PATH", os.defpath)
+            stand_ins = Path(self._folder, "bin")
+            write_stand_ins(stand_ins, self._ssh, search_path)
+            variables["PATH"] = f"{stand_ins}{os.pathsep}{search_path}"
+        return variables
 
     def _send(self, op: str, fields: dict[str, Any]) -> int:
         self._last_id += 1

@@ -20,7 +20,7 @@ from .saga_pbspro import PbsProSystem
 from .saga_sge import SgeSystem
 from .saga_slurm import SlurmSystem
 from .saga_systems import SagaSystem, System
-from .saga_target import SagaTarget
+from .saga_target import FindLogin, SagaTarget
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class SagaQueue:
     Args:
         service_url: The pilot's, of one of :data:`SCHEMES`.
         request_limit_s: How long radical.saga may take for one thing.
+        find_login: Returns the options by which radical.saga's ssh uses a login that is open; None: it logs in itself.
         warm: Start the helper now, so that it has connected when the first job comes.
 
     Raises:
@@ -67,14 +68,19 @@ class SagaQueue:
     """
 
     def __init__(
-        self, service_url: str, *, request_limit_s: float = REQUEST_LIMIT_S, warm: bool = False
+        self,
+        service_url: str,
+        *,
+        request_limit_s: float = REQUEST_LIMIT_S,
+        find_login: FindLogin | None = None,
+        warm: bool = False,
     ) -> None:
         if scheme_of(service_url) not in SCHEMES:
             raise refuse(service_url)
         need_saga(service_url)
         self._url = service_url
         self._system = _system_of(service_url)
-        self._target = SagaTarget(service_url, request_limit_s)
+        self._target = SagaTarget(service_url, request_limit_s, find_login)
         self._turn = threading.Lock()
         self._ended: dict[str, JobState] = {}
         if warm:

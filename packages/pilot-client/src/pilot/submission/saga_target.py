@@ -6,12 +6,14 @@ The invariant: at most one helper, started when first needed and again when it w
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .saga_descriptions import SagaRequest
 from .saga_process import HelperLostError, SagaProcess
 from .saga_systems import ShellAnswer
+
+FindLogin = Callable[[], Sequence[str]]
 
 
 class SagaTarget:
@@ -23,9 +25,11 @@ class SagaTarget:
     Args:
         url: What radical.saga connects to.
         limit_s: How long one answer may take.
+        find_login: Returns the options by which radical.saga's ssh uses a login that is open; None: it logs in itself.
     """
 
-    def __init__(self, url: str, limit_s: float) -> None:
+    def __init__(self, url: str, limit_s: float, find_login: FindLogin | None = None) -> None:
+        self._find_login = find_login
         self._url = url
         self._limit_s = limit_s
         self._exchange = threading.Lock()
@@ -79,5 +83,5 @@ class SagaTarget:
                 self._process.end()
                 self._process = None
             if self._process is None:
-                self._process = SagaProcess(self._url)
+                self._process = SagaProcess(self._url, self._find_login() if self._find_login else ())
             return self._process

@@ -69,6 +69,15 @@ class SshConnection:
                 self._master = found or start_master(self._options, self._target)
             return self._master
 
+    def shared(self) -> list[str]:
+        """Return options by which another client of OpenSSH uses this login, without ever asking for anything.
+
+        Raises:
+            SubmissionError: The machine is not reached, or does not let us in.
+        """
+        settings = ("BatchMode=yes", "ControlMaster=no", f"ControlPath={self.master().path}")
+        return [*self._options.base[1:], *(word for setting in settings for word in ("-o", setting))]
+
     def close(self) -> None:
         """Log out. Nothing is left: no process, no socket, no folder."""
         with self._lock:

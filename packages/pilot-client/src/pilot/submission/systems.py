@@ -104,7 +104,10 @@ def _open_queue(system: str, service_url: str, place: Place) -> Queue:
     if system == "pbs":
         return CommandQueue(place, _PBS[choose_pbs(place)])
     dialect = _DIALECTS.get(system)
-    return CommandQueue(place, dialect) if dialect else SagaQueue(service_url, warm=True)
+    if dialect is not None:
+        return CommandQueue(place, dialect)
+    find_login = place.connection.shared if isinstance(place, SshPlace) else None
+    return SagaQueue(service_url, find_login=find_login, warm=True)
 
 
 def _resource(service_url: str, place: Place, queue: Queue) -> Resource:
