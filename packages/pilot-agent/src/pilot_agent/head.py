@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Callable
 
 from pilot_protocol import pilot_ops
@@ -58,7 +59,7 @@ class Head:
     ) -> None:
         self._config, self._core, self._record = config, core, record
         self._cpus, self._gpus = node.cpus, node.gpus
-        journal = str(config.sandbox / "journal")
+        journal = journal_of(config.sandbox)
         self._journal = JournalKeeper(journal, self._handed, max(DURABILITY_WINDOW_S, config.lease_s))
         self._executors = Executors(str(config.sandbox), journal, config.lifeline_fd, self.dispatch, others)
         self._coordinator: Coordinator | None = None
@@ -246,6 +247,11 @@ class Head:
     def _finish(self, action: actions.Finish) -> None:
         logger.info("pilot.ended %s %s", action.state, action.reason, extra={"action": "pilot.ended"})
         self._require_coordinator().end(pilot_ops.PilotEnd(action.state, action.reason))
+
+
+def journal_of(sandbox: Path) -> str:
+    """Return the folder of a pilot's journal."""
+    return str(sandbox / "journal")
 
 
 async def _first_of(tasks: Sequence[asyncio.Future[None]]) -> None:

@@ -15,6 +15,7 @@ from .open_sessions import find
 from .owned_units import OwnedUnits
 from .pilot_details import read_pilot_details
 from .pilot_ending import cancel_pilots
+from .placeholders import watch_pending
 from .session import Session
 from .tracker import TrackedPilot
 
@@ -120,6 +121,7 @@ class PilotCompute(Getters):
         Raises:
             CoordinationError: Redis refuses this session for good.
         """
+        watch_pending(self._session, [self._pilot])
         if state is None:
             self._session.wait_for(lambda: not self._count_open() or not self._pilot.is_live, timeout)
         else:

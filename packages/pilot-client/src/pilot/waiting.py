@@ -15,6 +15,7 @@ from pilot_protocol.states import State
 from pilot_protocol.user_warnings import warn_user
 
 from .following import follow_pilots, look_again
+from .placeholders import watch_pending
 from .session import Session
 
 _MOST_SHOWN = 3
@@ -39,6 +40,8 @@ def wait_for_units(
     def are_stranded() -> bool:
         return not any(session.tracker.has_live_pilot(owner) for owner in owners)
 
+    for owner in owners:
+        watch_pending(session, session.tracker.pilots_for(owner))
     while True:
         rest_s = None if timeout_s is None else max(0.0, deadline - time.monotonic())
         if not session.wait_for(lambda: not count_open() or are_stranded(), rest_s):
