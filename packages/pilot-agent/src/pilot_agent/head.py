@@ -24,6 +24,7 @@ from .coordinator import Coordinator
 from .core import AgentCore
 from .core.endings import judge
 from .executors import Executors
+from .job_signals import JobSignals
 from .journal import DURABILITY_WINDOW_S, Recovery
 from .journal_keeper import Handed, JournalKeeper
 from .lrms.local import LocalNode
@@ -61,7 +62,11 @@ class Head:
         self._cpus, self._gpus = node.cpus, node.gpus
         journal = journal_of(config.sandbox)
         self._journal = JournalKeeper(journal, self._handed, max(DURABILITY_WINDOW_S, config.lease_s))
-        self._executors = Executors(str(config.sandbox), journal, config.lifeline_fd, self.dispatch, others)
+        is_in_job = record.get("lrms", "local") != "local"
+        self._signals = JobSignals(self.dispatch, self._was_asked_to_end, is_in_job=is_in_job)
+        self._executors = Executors(
+            str(config.sandbox), journal, config.lifeline_fd, self._signals.take, others
+        )
         self._coordinator: Coordinator | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._happened: deque[events.Event] = deque()
@@ -171,7 +176,12 @@ class Head:
 
     def _terminate(self) -> None:
         self.dispatch(events.StopRequested(reason="terminated", unit_reason="walltime"))
+        self._signals.release()
         self._require_coordinator().hurry()
+
+    def _was_asked_to_end(self, name: str) -> bool:
+        record = self._core.table.records.get(name)
+        return record is None or record.cause is not None
 
     def _start(self, action: actions.SendStart) -> None:
         self._note_starts(
