@@ -79,9 +79,9 @@ def test_more_nodes_than_there_are_now_wait_and_say_why(at: TroubleBench) -> Non
     try:
         pilot = at.pilot(number_of_processes=8)
         until(lambda: pilot.details["resource_says"], at.queue)
-        assert pilot.details["state"] is State.Pending
+        assert pilot.details["state"] == "Pending"
         pilot.cancel()
-        assert pilot.details["state"] is State.Canceled
+        assert pilot.details["state"] == "Canceled"
     finally:
         at.command("scontrol", "update", "NodeName=node2", "State=RESUME")
 
