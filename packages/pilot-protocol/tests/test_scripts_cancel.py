@@ -91,6 +91,14 @@ def test_one_that_must_not_run_again_is_canceled_and_not_lost(session: ScriptedS
     assert (session.letters(0), session.reason(0)) == ("C", "canceled")
 
 
+def test_one_that_its_agent_lost_and_must_not_run_again_is_canceled(session: ScriptedSession) -> None:
+    pilot = claimed(session, max_restarts=0)
+    pilot.report((0, 1, "R"))
+    session.cancel(0)
+    assert pilot.report((0, 1, "L")) == "1"
+    assert (session.letters(0), session.reason(0)) == ("C", "canceled")
+
+
 def test_successors_are_canceled_too_unless_they_run_anyway(session: ScriptedSession) -> None:
     session.submit(0)
     session.submit(1, after=(0,))
