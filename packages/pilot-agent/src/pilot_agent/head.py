@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 _STOP_PATIENCE_S = 3.0
 _GPU_NAMES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
-_ENDS = frozenset("DFCELU")
+_ENDS = frozenset("DFCELUH")
 _AGENT_DIED = Cause("L", "lost", "the agent died while it ran")
 
 
