@@ -37,7 +37,7 @@ LEASE_S = 30.0
 LOST = LinkLostError("cut")
 DONE = Report([ReportItem("cu-a-1", 1, "D", end=end())])
 CONFIG = AgentConfig(
-    Path("agent.json"), "redis://nowhere", "s-a", bytes(32), "p-a", "pcs-a", 2, Path("/s"), lease_s=LEASE_S
+    Path("agent.json"), "redis://nowhere", "s-a", bytes(32), "p-a", 2, Path("/s"), lease_s=LEASE_S
 )
 
 Answer = Union[Exception, Callable[[], Any], Any]

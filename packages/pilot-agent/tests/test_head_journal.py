@@ -38,9 +38,7 @@ class HeadAlone:
 
     def __init__(self, loop: ClockLoop, folder: Path) -> None:
         self.loop = loop
-        config = AgentConfig(
-            folder / "agent.json", "redis://nowhere", "s-a", bytes(32), "p-a", "pcs-a", 2, folder
-        )
+        config = AgentConfig(folder / "agent.json", "redis://nowhere", "s-a", bytes(32), "p-a", 2, folder)
         self.head = Head(config, AgentCore([NodeSpec(2)]), LocalNode("n", 2, ()), {})
         self.redis = SilentCoordinator()
         self.head._coordinator = self.redis  # type: ignore[assignment]
