@@ -2,8 +2,8 @@
 
 A segment is removed when it is closed and everything in it was confirmed at least one durability window ago: so long
 Redis may still come back without its last seconds, and the ends are then told again. What was started and has not
-ended, and why it is to end, is carried over when the head's own segment is closed. Times are those of a clock that never goes back: what a
-file system says about the age of a file may come from another clock.
+ended, and why it is to end, is carried over when the head's own segment is closed. Times are those of a clock that
+never goes back: what a file system says about the age of a file may come from another clock.
 """
 
 from __future__ import annotations
