@@ -22,7 +22,14 @@ from pilot_agent.outcome import Outcome, ServerClock
 from pilot_agent.redis_link import LinkLostError, RedisLink, ServerFullError
 from pilot_protocol import pilot_ops, unit_ops
 from pilot_protocol.errors import CoordinationError, VersionError
-from pilot_protocol.operation import BarrierError, FencedError, Operation, PilotEndedError, Query
+from pilot_protocol.operation import (
+    ORDERS_PER_REPLY,
+    BarrierError,
+    FencedError,
+    Operation,
+    PilotEndedError,
+    Query,
+)
 from pilot_protocol.signing import Seal
 from pilot_protocol.version import PROTOCOL
 
@@ -30,7 +37,7 @@ LEASE_S = 30.0
 LOST = LinkLostError("cut")
 DONE = Report([ReportItem("cu-a-1", 1, "D", end=end())])
 CONFIG = AgentConfig(
-    Path("agent.json"), "redis://nowhere", "s-a", bytes(32), "p-a", "pcs-a", 2, Path("/s"), lease_s=LEASE_S
+    Path("agent.json"), "redis://nowhere", "s-a", bytes(32), "p-a", 2, Path("/s"), lease_s=LEASE_S
 )
 
 Answer = Union[Exception, Callable[[], Any], Any]
@@ -162,6 +169,17 @@ def test_what_got_no_answer_is_said_again_on_a_new_connection(talk: Talk) -> Non
     talk.loop.advance(0.05)
     assert talk.said() == ["connect", "beat_pilot", "report_units"]
     assert talk.heard(events.ReportConfirmed) == 1
+
+
+def test_more_orders_than_a_reply_holds_are_asked_for_at_once(talk: Talk) -> None:
+    talk.connected()
+    full = tuple((number, b"order") for number in range(1, ORDERS_PER_REPLY + 1))
+    talk.link.answer("beat_pilot", pilot_ops.Beaten(0, False, full))
+    talk.link.bell.put_nowait("control")
+    assert talk.said() == ["beat_pilot", "beat_pilot"]
+    talk.link.answer("claim_units", unit_ops.Claimed(0, full, ()))
+    talk.coordinator.claim(Claim(1, 1, 0))
+    assert talk.said() == ["claim_units", "beat_pilot"]
 
 
 def test_a_claim_is_repeated_under_its_number(talk: Talk) -> None:

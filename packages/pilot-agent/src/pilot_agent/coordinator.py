@@ -63,7 +63,7 @@ class Coordinator:
         self._end: pilot_ops.PilotEnd | None = None
         self._ended = False
         self._work = asyncio.Event()
-        self._controls = Controls(parts.seal, config.pilot, hooks.dispatch)
+        self._controls = Controls(parts.seal, config.pilot, hooks.dispatch, self._want_beat)
         fence = self._fence_self if config.on_partition == "stop" else None
         self._lease = Lease(config.lease_s, self._want_beat, fence)
 

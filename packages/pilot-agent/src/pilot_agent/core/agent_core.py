@@ -37,7 +37,7 @@ from pilot_agent.scheduler.slots import NodeSpec
 from pilot_agent.unit_record import Cause
 
 from .claims import Claims
-from .endings import NEVER_STARTED, WALLTIME_OVER
+from .endings import WALLTIME_OVER
 from .invariants import check
 from .patience import Patience
 from .progress import Progress
@@ -216,19 +216,14 @@ class AgentCore:
         actions = self.table.frames.take()
         if not self.termination.is_fenced:
             self._talk(actions, now_s, may_claim=may_start)
-        self._set_alarm(actions, now_s)
+        self._set_alarm(actions)
         return actions
 
     def _schedule(self, now_s: float) -> None:
         self._patience.check(now_s)
         plan = self.scheduler.plan(now_s, self._stop_s - now_s)
         self._progress.carry_out(plan, now_s)
-        for record in plan.too_long:
-            self.table.close(record, NEVER_STARTED)
-        if plan.too_long:
-            self.claims.put_off(now_s)
-        elif plan.placed or plan.chained:
-            self.claims.go_on()
+        self._patience.keep_aside(plan.too_long, now_s)
 
     def _talk(self, actions: list[Action], now_s: float, *, may_claim: bool) -> None:
         reports = self.table.reports
@@ -243,12 +238,12 @@ class AgentCore:
             self._has_finished = True
             actions.append(self._ending)
 
-    def _set_alarm(self, actions: list[Action], now_s: float) -> None:
+    def _set_alarm(self, actions: list[Action]) -> None:
         if self._has_finished:
             return
         times = [self.table.deadlines.next_s()]
         if not self.termination.is_fenced:
-            times += [self.table.reports.wake_s(), self.claims.wake_s(now_s), self._patience.wake_s()]
+            times += [self.table.reports.wake_s(), self._patience.wake_s()]
         if not self._is_stopping:
             times.append(self._stop_s)
         next_s = min((at_s for at_s in times if at_s is not None), default=math.inf)

@@ -180,22 +180,15 @@ class Progress:
     def executor_lost(self, event: ExecutorLost, now_s: float) -> None:
         """Report what an executor leaves behind: what ran is lost, what it held ahead goes back.
 
-        A unit whose end it had noted, but not told, may have been followed by the next one in line, or by one that it
-        was asked for in vain: those count as having run.
+        What began on the cores of a unit that ended was written down before it did.
         """
         table, executor = self._table, event.executor
         begun = {(unit_id, attempt) for unit_id, attempt, *_ in event.begun}
-        followed: set[int] = set()
-        for unit_id, attempt, end, *_ in event.ended:
-            record = table.records.get(unit_id)
-            if record is not None:
-                width = record.shape.cores
-                followed.add(width)
-                heir = table.scheduler.chains.oldest(executor, width)
-                self.ended(executor, [(unit_id, attempt, end, heir.id if heir else None)], now_s)
+        self.ended(
+            executor, [(unit_id, attempt, end, None) for unit_id, attempt, end, *_ in event.ended], now_s
+        )
         for record in [record for record in table.records.values() if record.executor == executor]:
             ran = record.phase == PLACED or (record.id, record.attempt) in begun
-            may_have_run = record.is_retracting and record.shape.cores in followed
-            table.close(record, record.cause or (EXECUTOR_DIED if ran or may_have_run else NEVER_STARTED))
+            table.close(record, record.cause or (EXECUTOR_DIED if ran else NEVER_STARTED))
         table.frames.forget(executor)
         table.scheduler.slots.lose_executor(executor)
