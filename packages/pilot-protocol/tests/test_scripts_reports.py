@@ -203,3 +203,27 @@ def test_events_tell_what_changed_once_per_script(session: ScriptedSession) -> N
 
 def test_nothing_to_say_is_fine(session: ScriptedSession) -> None:
     assert session.pilot().report_all([]).outcomes == ""
+
+
+def test_claims_in_vain_count_from_the_last_start_on(session: ScriptedSession) -> None:
+    session.submit(0, retries=200)
+    pilot = session.pilot()
+    for attempt in range(1, 120):
+        pilot.claim(1)
+        pilot.report((0, attempt, "R" if attempt % 2 else "E"), (0, attempt, "E"))
+    pilot.claim(1)
+    pilot.report((0, 120, "U"))
+    assert session.letters(0) == "N"
+    assert session.client.hgetall(session.keys.named("vain_claims")) == {b"cu-abcdef-0": b"1"}
+    pilot.claim(1)
+    pilot.report((0, 121, "R"))
+    assert not session.client.exists(session.keys.named("vain_claims"))
+
+
+def test_what_an_agent_chooses_not_to_start_is_no_poison(session: ScriptedSession) -> None:
+    session.submit(0, max_restarts=0)
+    pilot = session.pilot()
+    for attempt in range(1, 151):
+        assert pilot.claim(1) == [0]
+        assert pilot.report((0, attempt, "H")) == "1"
+    assert session.letters(0) == "N"
