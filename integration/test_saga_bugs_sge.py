@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from clusters.sge import SgeCluster, running_sge
 from saga_guard import run_saga
 from saga_trials import need_saga
+from sge import SgeCluster, running_sge
 
 Run = Callable[[str], Any]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from clusters.slurm import Shape, SlurmCluster, running_slurm
 from saga_guard import run_saga
 from saga_trials import need_saga
+from slurm import Shape, SlurmCluster, running_slurm
 
 Run = Callable[[str], Any]
 
