@@ -157,6 +157,43 @@ def test_a_forked_child_numbers_its_own_units(url: str) -> None:
     assert len({name.rpartition("-")[0] for name in ids}) == 2
 
 
+def test_a_forked_child_talks_to_redis_over_a_connection_of_its_own(url: str) -> None:
+    ids = run(
+        f"""
+        import os, threading
+        from pilot import Session, open_sessions
+        from pilot_protocol.operation import Query
+        session = Session.create({url!r})
+        me = Query(("CLIENT", "ID"), int)
+        parents = session.query(me)
+        held = threading.Event()
+
+        def hold():
+            with open_sessions._lock, session.tracker.changed, session.store._outbox._lock, session.store.link._lock:
+                held.set()
+                child_is_done.wait()
+
+        child_is_done = threading.Event()
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait()
+        child = os.fork()
+        if not child:
+            print(session.query(me), flush=True)
+            session.store.cancel(["cu-aaaaaa-0"])
+            assert open_sessions.join(session.id).wait_for(lambda: True, None)
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        child_is_done.set()
+        holder.join()
+        assert session.query(me) == parents
+        print(parents, status)
+        """
+    ).split()
+    assert ids[0] != ids[1]
+    assert ids[2] == "0"
+
+
 def test_ctrl_c_ends_a_wait_at_once(url: str) -> None:
     run(
         f"""

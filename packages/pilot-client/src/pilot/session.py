@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import time
+import weakref
 from collections.abc import Callable
 from typing import TypeVar, final
 
@@ -76,13 +77,13 @@ class Session:
         self.placeholders: dict[str, Placeholder] = {}
         self.canceled: set[str] = set()
         self._server = server
-        self._process = os.getpid()
         self._at_end: list[Callable[[], None]] = []
         self.is_open = True
         self.store = self._new_store(lease_s)
         self.lease_s = self._greet_or_close()
         self._watcher: Watcher | None = None
         self.listen()
+        _of_this_process.add(self)
         atexit.register(self.close)  # before the embedded server's own: what was registered last runs first
 
     @classmethod
@@ -144,9 +145,7 @@ class Session:
         return self.tracker.wait_for(holds, timeout_s)
 
     def listen(self) -> None:
-        """Listen to the session's events, unless it is done already. A forked child begins anew."""
-        if self._process != os.getpid():
-            self._start_anew_in_child()
+        """Listen to the session's events, unless it is done already."""
         if self._watcher is None:
             self._watcher = Watcher(self.url, self.keys, self.store, self.tracker, self.lease_s)
             self._watcher.start()
@@ -157,7 +156,7 @@ class Session:
 
     def close(self) -> None:
         """Leave the session. With an embedded server, what this process started in it is stopped, then the server."""
-        if not self.is_open or self._process != os.getpid():
+        if not self.is_open:
             return
         self.is_open = False
         atexit.unregister(self.close)
@@ -214,14 +213,26 @@ class Session:
         """Whether the server is an embedded one that ends with this process."""
         return self._server is not None
 
-    def _start_anew_in_child(self) -> None:
+    def start_anew_in_child(self) -> None:
         """After a fork: connections, locks and the thread belong to the parent, and so does ending things."""
-        self._process = os.getpid()
         self.tracker.renew_lock()
         self.store = self._new_store(self.lease_s)
         self.placeholders = {}
         self._server = None
         self._watcher = None
+
+
+_of_this_process: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def _start_anew_in_child() -> None:
+    """Let go of all that a forked child shares with its parent, before anything is said over it."""
+    for session in _of_this_process:
+        if session.is_open:
+            session.start_anew_in_child()
+
+
+os.register_at_fork(after_in_child=_start_anew_in_child)
 
 
 def _write(files: SessionFiles, file: SessionFile) -> None:
