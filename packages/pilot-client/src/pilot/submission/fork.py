@@ -11,12 +11,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +26,7 @@ from pilot_protocol.specs import PilotSpec
 from pilot_protocol.user_warnings import warn_user
 
 from .base import AgentEnd, Notify, PilotOrder
+from .process_session import kill_members, kill_session
 
 logger = logging.getLogger(__name__)
 
@@ -61,10 +60,9 @@ class ForkPlaceholder:
         self._gone = threading.Event()
 
     def kill(self) -> None:
-        """Kill the agent; its executors kill the units when they see it gone."""
-        if self._process.poll() is None:
-            with suppress(ProcessLookupError):  # it has just ended
-                os.killpg(self._process.pid, signal.SIGKILL)
+        """Kill the agent and its units, whatever state they are in: nobody would be left to end those."""
+        if not self._gone.is_set():  # then its number may be another one's
+            kill_session(self._process.pid)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until all processes of the agent are gone, and that was told; returns whether that is so."""
@@ -78,6 +76,7 @@ class ForkPlaceholder:
     def _await_end(self, lifeline: int, notify: Notify) -> None:
         with open(lifeline, "rb", buffering=0) as pipe:
             pipe.read()
+        kill_members(self._process.pid)  # units without an agent; before others start them again
         try:
             notify(AgentEnd(self._pilot, self._reap(), _tail(self._sandbox / "agent.err")))
         finally:
