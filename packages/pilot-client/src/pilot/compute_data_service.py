@@ -175,7 +175,7 @@ class ComputeDataService(Getters):
     ) -> Iterator[ComputeUnit]:
         """Yield units as they end, each once, well or not.
 
-        It ends early, with a RuntimeWarning, when every pilot that could run the rest has ended.
+        It ends early, with a RuntimeWarning, when every pilot that could run the rest has ended, or all are too small.
 
         Args:
             units: By default all units of this service.
@@ -191,7 +191,8 @@ class ComputeDataService(Getters):
     def wait(self, timeout: float | None = None, *, progress: Show | bool | None = None) -> bool:
         """Wait until all units have ended.
 
-        It also returns, with a RuntimeWarning, when every pilot that could run the rest has ended, or none was created.
+        Units that other processes have submitted to this service by now are waited for, too. It also returns, with a
+        RuntimeWarning, when every pilot that could run the rest has ended, none was created, or all are too small.
 
         Args:
             timeout: Seconds; without end by default.
@@ -209,7 +210,7 @@ class ComputeDataService(Getters):
         return wait_for_owner(self._session, self.id, timeout, show)
 
     def cancel(self) -> None:
-        """Cancel the units that have not ended, and let go of the pilots, which go on.
+        """Cancel the units that have not ended, whoever submitted them, and let go of the pilots, which go on.
 
         Raises:
             CoordinationError: The server cannot be reached.
@@ -218,7 +219,7 @@ class ComputeDataService(Getters):
         if self._units is None:
             return
         session = self._session
-        for group in session.tracker.groups_of(self.id):
+        for group in follow_units(session, self.id):
             session.store.cancel([group.unit_id(number) for number in group.unsettled()])
         for service in sorted(session.tracker.attachments.get(self.id, ())):
             session.store.attach(service, self.id, attached=False)
@@ -248,7 +249,7 @@ class ComputeDataService(Getters):
         return self._units or self._join(newest_default() or default())
 
     def _join(self, session: Session) -> OwnedUnits:
-        self._units = OwnedUnits(session, self.id, self._largest)
+        self._units = OwnedUnits(session, self.id, lambda: session.tracker.pilots_for(self.id))
         return self._units
 
     def _reconnect(self, url: str) -> None:
@@ -256,11 +257,3 @@ class ComputeDataService(Getters):
         follow_pilots(session)
         follow_units(session, self.id)
         self._join(session)
-
-    def _largest(self) -> tuple[int, str] | None:
-        """Return the size of the largest living pilot; None when there is none, or one of unknown size."""
-        live = [pilot for pilot in self._session.tracker.pilots_for(self.id) if pilot.is_live]
-        if not live or any(pilot.cores is None for pilot in live):
-            return None
-        cores, name = max((pilot.cores or 0, pilot.id) for pilot in live)
-        return cores, f"pilot {name}" if len(live) == 1 else f"the largest pilot, {name},"

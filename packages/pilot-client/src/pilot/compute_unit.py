@@ -15,6 +15,7 @@ from pilot_protocol.states import State, is_final
 from .following import follow_unit
 from .getters import Getters
 from .open_sessions import find
+from .prospects import Awaited
 from .session import Session
 from .tracker import UnitGroup
 from .unit_details import read_details, read_result
@@ -94,7 +95,7 @@ class ComputeUnit(Getters):
     def wait(self, timeout: float | None = None) -> State:
         """Wait until the unit has ended.
 
-        It also returns, with a RuntimeWarning, when every pilot that could run the unit has ended.
+        It also returns, with a RuntimeWarning, when every pilot that could run the unit has ended, or all are too small.
 
         Args:
             timeout: Seconds; without end by default.
@@ -105,7 +106,8 @@ class ComputeUnit(Getters):
         Raises:
             CoordinationError: Redis refuses this session for good.
         """
-        wait_for_units(self._session, {self._group.owner}, self._is_open, timeout)
+        awaited = Awaited({self._group.owner}, self._is_open, lambda: [(self._group, self._number)])
+        wait_for_units(self._session, awaited, timeout)
         return self.state
 
     def result(self, timeout: float | None = None) -> ComputeUnit:

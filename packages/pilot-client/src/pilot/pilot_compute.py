@@ -17,6 +17,7 @@ from .pilot_details import read_pilot_details
 from .pilot_ending import cancel_pilots
 from .session import Session
 from .tracker import TrackedPilot
+from .waiting import follow_before_waiting
 
 
 @final
@@ -51,7 +52,7 @@ class PilotCompute(Getters):
     def _take(self, session: Session, pilot: TrackedPilot) -> None:
         self._session = session
         self._pilot = pilot
-        self._units = OwnedUnits(session, pilot.id, self._largest)
+        self._units = OwnedUnits(session, pilot.id, lambda: [pilot])
 
     @property
     def id(self) -> str:
@@ -120,6 +121,7 @@ class PilotCompute(Getters):
             CoordinationError: Redis refuses this session for good.
         """
         if state is None:
+            follow_before_waiting(self._session, self.id, timeout)
             self._session.wait_for(lambda: not self._count_open() or not self._pilot.is_live, timeout)
         else:
             wanted = State(state)
@@ -153,6 +155,3 @@ class PilotCompute(Getters):
 
     def _count_open(self) -> int:
         return sum(group.open for group in self._session.tracker.groups_of(self.id))
-
-    def _largest(self) -> tuple[int, str] | None:
-        return (self._pilot.cores, f"pilot {self.id}") if self._pilot.cores else None

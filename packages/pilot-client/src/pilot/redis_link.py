@@ -98,6 +98,7 @@ class RedisLink:
         url: Of the server, with the password.
         reply_s: How long a reply may take, in seconds; a blocking read needs more than it blocks.
         patience_s: For how many seconds a broken connection is tried again; the first one is tried once.
+        connect_s: How long connecting may take, in seconds.
         restore: Called with a way to run operations when the server has another run id than before.
     """
 
@@ -107,6 +108,7 @@ class RedisLink:
         *,
         reply_s: float = REPLY_S,
         patience_s: float = PATIENCE_S,
+        connect_s: float = CONNECT_S,
         restore: Callable[[Say], None] | None = None,
     ) -> None:
         self.place = url.public()
@@ -114,6 +116,7 @@ class RedisLink:
         self._url = url
         self._reply_s = reply_s
         self._patience_s = patience_s
+        self._connect_s = connect_s
         self._restore = restore
         self._lock = threading.RLock()
         self._server: _Server | None = None
@@ -207,7 +210,7 @@ class RedisLink:
             self._url.full(),
             protocol=2,
             retry=Retry(NoBackoff(), 0),
-            socket_connect_timeout=CONNECT_S,
+            socket_connect_timeout=self._connect_s,
             socket_timeout=self._reply_s,
             single_connection_client=True,
             **({} if self._url.scheme == "unix" else {"socket_keepalive": True}),

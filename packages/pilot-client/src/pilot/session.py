@@ -12,9 +12,11 @@ import atexit
 import logging
 import os
 import secrets
+import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar, final
 
 from pilot_protocol.errors import CoordinationError, DescriptionError
@@ -28,6 +30,7 @@ from . import coordination_url
 from .config import ClientConfig
 from .embedded_redis import EmbeddedRedis
 from .identifiers import new_id
+from .redis_link import CONNECT_S, PATIENCE_S, REPLY_S, RedisLink
 from .server_facts import SNAPSHOTS
 from .session_file import EmbeddedServer, SessionFile, SessionFiles
 from .store import Store
@@ -41,6 +44,8 @@ T = TypeVar("T")
 
 DEFAULT_LEASE_S = 30.0
 SHORTEST_LEASE_S = 5.0
+SHORTEST_READ_S = 0.1
+"""A server that is there answers in this time."""
 
 
 @final
@@ -77,6 +82,7 @@ class Session:
         self.placeholders: dict[str, Placeholder] = {}
         self.canceled: set[str] = set()
         self._server = server
+        self._hurried = _Hurried()
         self._at_end: list[Callable[[], None]] = []
         self.is_open = True
         self.store = self._new_store(lease_s)
@@ -137,7 +143,24 @@ class Session:
         Raises:
             CoordinationError: The server cannot be reached or refuses.
         """
-        return self.store.link.query(query)
+        return (self._hurried.link or self.store.link).query(query)
+
+    @contextmanager
+    def within(self, limit_s: float | None) -> Iterator[None]:
+        """Let no read of this thread wait longer than this for the server, whatever others wait for; None: as ever."""
+        if limit_s is None or limit_s >= PATIENCE_S:
+            yield
+            return
+        limit_s = max(limit_s, SHORTEST_READ_S)
+        link = RedisLink(
+            self.url, reply_s=min(limit_s, REPLY_S), patience_s=0, connect_s=min(limit_s, CONNECT_S)
+        )
+        self._hurried.link = link
+        try:
+            yield
+        finally:
+            self._hurried.link = None
+            link.close()
 
     def wait_for(self, holds: Callable[[], bool], timeout_s: float | None) -> bool:
         """Wait for a change of what is known, see `Tracker.wait_for`."""
@@ -220,6 +243,12 @@ class Session:
         self.placeholders = {}
         self._server = None
         self._watcher = None
+
+
+class _Hurried(threading.local):
+    """The connection of a thread that cannot wait."""
+
+    link: RedisLink | None = None
 
 
 _of_this_process: weakref.WeakSet[Session] = weakref.WeakSet()

@@ -13,8 +13,10 @@ from typing import Any
 from pilot_protocol.compute_descriptions import validate_compute_unit
 from pilot_protocol.errors import DescriptionError
 from pilot_protocol.keys import label_of, queue_name, shape_of
-from pilot_protocol.specs import DEFAULT_MAX_RESTARTS
+from pilot_protocol.specs import DEFAULT_MAX_RESTARTS, UnitSpec
 from pilot_protocol.unit_ops import NewUnit
+
+from .tracked_pilot import Shape
 
 _NOT_DONE = {
     "input_data": "data units before it starts",
@@ -30,13 +32,13 @@ class PreparedUnit:
     Attributes:
         payload: Its normalized description, without the predecessors.
         queue: Where it waits.
-        cores: Of the whole unit.
+        shape: What it needs at least.
         predecessors: Ids of the units that must end before it.
     """
 
     payload: dict[str, Any]
     queue: str
-    cores: int
+    shape: Shape
     predecessors: tuple[str, ...]
 
     def numbered(self, name: str, sealed: bytes) -> NewUnit:
@@ -71,17 +73,10 @@ def prepare(owner: str, description: Mapping[str, object]) -> PreparedUnit:
     payload = validate_compute_unit(description)
     _refuse_what_is_not_done(payload)
     predecessors: Sequence[str] = payload.pop("depends_on", ())
-    processes, threads = payload.get("number_of_processes", 1), payload.get("threads_per_process", 1)
-    wish = (
-        payload.get("affinity_datacenter_label", ""),
-        payload.get("affinity_machine_label", ""),
-        processes * threads,
-        threads if payload.get("spmd_variation") == "mpi" else processes * threads,
-        processes * payload.get("gpus_per_process", 0),
-        payload.get("memory_mb", 0),
-    )
-    queue = _queue(owner, wish, payload.get("priority", 0))
-    return PreparedUnit(payload, queue, processes * threads, tuple(predecessors))
+    spec = UnitSpec.from_payload(payload)
+    shape = Shape(spec.cores, spec.block, spec.gpus, spec.memory_mb)
+    label = (spec.affinity_datacenter_label, spec.affinity_machine_label)
+    return PreparedUnit(payload, _queue(owner, label, shape, spec.priority), shape, tuple(predecessors))
 
 
 def _refuse_what_is_not_done(payload: Mapping[str, Any]) -> None:
@@ -97,6 +92,5 @@ def _refuse_what_is_not_done(payload: Mapping[str, Any]) -> None:
 
 
 @lru_cache(maxsize=256)
-def _queue(owner: str, wish: tuple[str, str, int, int, int, int], priority: int) -> str:
-    datacenter, machine, *shape = wish
-    return queue_name(owner, label_of(datacenter, machine), shape_of(*shape), priority)
+def _queue(owner: str, label: tuple[str, str], shape: Shape, priority: int) -> str:
+    return queue_name(owner, label_of(*label), shape_of(*shape), priority)
