@@ -44,7 +44,7 @@ from pilot_protocol.operation import Operation, Query
 from pilot_protocol.scripts import script
 
 from .coordination_url import CoordinationUrl
-from .redis_refusals import refused, refused_login, unreachable
+from .redis_refusals import refused, refused_login, unintelligible, unreachable
 from .server_facts import ServerFacts
 
 logger = logging.getLogger(__name__)
@@ -189,9 +189,18 @@ class RedisLink:
                 BaseException
             ) as error:  # Ctrl-C as well: a reply may be on its way that nobody would expect
                 self._drop()
-                if self._closed.is_set() and isinstance(error, Exception):
-                    raise self._lost(error) from None  # redis-py stumbles when it is closed while it reads
-                raise
+                known = self._translated(error)
+                if known is None:
+                    raise
+                raise known from None
+
+    def _translated(self, error: BaseException) -> CoordinationError | None:
+        """Return what an error means that is no lost connection."""
+        if self._closed.is_set() and isinstance(error, Exception):
+            return self._lost(error)  # redis-py stumbles when it is closed while it reads
+        if isinstance(error, RedisError) and not isinstance(error, _LOST):
+            return unintelligible(self.place, str(error))
+        return None
 
     def _lost(self, error: Exception) -> CoordinationError:
         if self._closed.is_set():

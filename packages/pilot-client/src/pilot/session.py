@@ -268,5 +268,5 @@ def _write(files: SessionFiles, file: SessionFile) -> None:
     try:
         files.save(file)
         files.prune(time.time())
-    except CoordinationError as error:
+    except (CoordinationError, OSError) as error:
         warn_user(f"nobody can reconnect to session {file.session}: {error}", RuntimeWarning)
