@@ -709,3 +709,71 @@ def test_data_methods_say_that_they_are_not_there(name: str) -> None:
     with pytest.raises(PilotError, match="Pilot-Data is not part of this version"):
         getattr(ComputeDataService(), name)
     assert not hasattr(ComputeDataService(), "submit_job")
+
+
+# --- plain mistakes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["nonsense", "cu-aaaaaa-0", "cu-aaaaaa-", "", 7, "cu-aaaaaa-99999999999999999999"]
+)
+def test_a_unit_that_there_is_not_leaves_nothing_behind(work: ComputeDataService, name: Any) -> None:
+    with pytest.raises(StateError, match="has no compute unit"):
+        work.get_compute_unit(name)
+    assert not work._session.tracker.groups
+
+
+@pytest.mark.parametrize("timeout", ["3", True, float("nan"), [1]])
+def test_a_timeout_is_a_number(pilots: PilotComputeService, work: ComputeDataService, timeout: Any) -> None:
+    pilot = pilots.create_pilot(PILOT)
+    unit = work.submit_compute_unit(TRUE)
+    for wait in (
+        pilots.wait,
+        pilot.wait,
+        work.wait,
+        unit.wait,
+        unit.result,
+        lambda t: work.as_completed(None, t),
+    ):
+        with pytest.raises(DescriptionError, match="a number of seconds is allowed, or None"):
+            wait(timeout)
+
+
+def test_other_plain_mistakes(pilots: PilotComputeService, work: ComputeDataService) -> None:
+    pilot = pilots.create_pilot(PILOT)
+    unit = work.submit_compute_unit(TRUE)
+    with pytest.raises(DescriptionError, match="state is 'Bogus'; allowed: Unknown, New, Pending"):
+        pilot.wait(0, state="Bogus")
+    with pytest.raises(DescriptionError, match=r"'cu-.*' is no ComputeUnit; give those"):
+        work.as_completed([unit.id])  # type: ignore[list-item]
+    for make in (PilotComputeService, ComputeDataService):
+        with pytest.raises(DescriptionError, match="a URL is a int; text is needed"):
+            make(123)  # type: ignore[arg-type]
+
+
+def test_a_canceled_service_takes_no_units(work: ComputeDataService) -> None:
+    work.cancel()
+    with pytest.raises(StateError, match="was canceled: it takes no more compute units"):
+        work.submit_compute_unit(TRUE)
+
+
+def test_canceling_without_a_server_kills_all_the_same(
+    pilots: PilotComputeService,
+    submitter: FakeSubmitter,
+    server: LocalRedis,
+    agent_of: AgentOf,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(pilots.session.store.link, "_patience_s", 0)
+    made = [pilots.create_pilot(PILOT) for _ in range(2)]
+    agent_of(made[1])
+    assert made[1].wait(LIMIT_S, state="Running") is State.Running
+    killed: list[str] = []
+    monkeypatch.setattr(FakePlaceholder, "kill", lambda self: killed.append(self.order.pilot))
+    with caplog.at_level(logging.CRITICAL):
+        server.stop()
+        with pytest.raises(CoordinationError, match="cannot be reached"):
+            pilots.cancel()
+        server.start()
+    assert set(killed) == {pilot.id for pilot in made}

@@ -168,9 +168,10 @@ def test_setup_lines_run_first_and_stop_the_agent_when_they_fail(submit: Submit,
     assert ends.get(timeout=LIMIT_S).log == "good day\n"
 
 
-def test_a_setup_line_that_fails(submit: Submit, ends: Ends) -> None:
+def test_a_setup_line_that_fails(submit: Submit, ends: Ends, tmp_path: Path) -> None:
     submit("echo never >&2", setup=["false", "echo never >&2"])
     assert ends.get(timeout=LIMIT_S) == AgentEnd("p-aaaaaaaa", 1, "")
+    assert not list(tmp_path.rglob("agent.json")), "it holds secrets"
 
 
 def test_the_working_directory_is_made_and_expanded(
@@ -191,11 +192,12 @@ def test_a_working_directory_that_cannot_be_used(submit: Submit, tmp_path: Path)
         submit(working_directory=str(tmp_path / "file" / "agent"))
 
 
-def test_an_interpreter_that_is_not_there(submit: Submit) -> None:
+def test_an_interpreter_that_is_not_there(submit: Submit, tmp_path: Path) -> None:
     before = set(os.listdir("/proc/self/fd"))
     with pytest.raises(SubmissionError, match="cannot be started with /no/python: No such file"):
         submit(python="/no/python")
     assert set(os.listdir("/proc/self/fd")) == before
+    assert not list(tmp_path.rglob("agent.json")), "it holds secrets"
 
 
 def test_more_cores_than_there_are(submit: Submit, ends: Ends) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import textwrap
@@ -209,3 +210,40 @@ def test_ctrl_c_ends_a_wait_at_once(url: str) -> None:
             raise AssertionError("Ctrl-C was not heard")
         """
     )
+
+
+def test_an_embedded_server_whose_keeper_was_killed_is_given_up_with_all_that_it_leaves(home: Path) -> None:
+    printed = run(
+        """
+        import logging, os, signal
+        from pilot import CoordinationError, Session, open_sessions
+        logging.disable()
+        session = open_sessions.default()
+        killed = []
+        class Placeholder:
+            def kill(self):
+                killed.append("killed")
+        session.placeholders["p-aaaaaaaa"] = Placeholder()
+        server = session._server
+        os.kill(server.record.keeper_pid, signal.SIGKILL)
+        try:
+            session.wait_for(lambda: False, 50)
+        except CoordinationError as error:
+            print("does not come back" in str(error), error.transient, *killed, server.directory.exists())
+        print(open_sessions.default().id != session.id)
+        """
+    ).split()
+    assert printed == ["True", "False", "killed", "False", "True"]
+    assert not list(home.rglob("*.json"))
+
+
+def test_pilot_log_shows_what_is_logged(url: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"from pilot import Session; Session.create({url!r})"],
+        env={**os.environ, "PILOT_LOG": "info"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=True,
+    )
+    assert "INFO pilot.session the Redis server at" in done.stderr

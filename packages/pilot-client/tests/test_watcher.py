@@ -130,7 +130,7 @@ def test_what_another_client_brings_back_is_not_lost(work: ComputeDataService, s
     server.command("FLUSHALL", "SYNC")
     assert other.store.sweep(other.store.link), "it makes the session anew"
     assert other.query(reads.units(other.keys, [unit.id])) == [None]
-    reader = Watcher(other.url, other.keys, other.store, other.tracker, other.lease_s)
+    reader = Watcher(other.url, other.keys, other.store, other.tracker, other.lease_s, lambda: None)
     reader._read_records()
     reader.stop()
     assert theirs.state is State.Pending

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from pilot_protocol.errors import StateError
+from pilot_protocol.errors import DescriptionError, StateError
 from pilot_protocol.states import State
 
 from .compute_unit import ComputeUnit
@@ -28,12 +28,13 @@ class Completion:
         units: To be yielded.
 
     Raises:
+        DescriptionError: One is no ComputeUnit.
         StateError: One belongs to another session.
     """
 
     def __init__(self, session: Session, units: Iterable[ComputeUnit]) -> None:
         self._session = session
-        self._open = {_place(unit): unit for unit in units}
+        self._open = {_place(unit): unit for unit in _checked(units)}
         self._groups = {head: _group(session, head) for head, _ in self._open}
         self._owners = {group.owner for group in self._groups.values()}
         self._seen = dict.fromkeys(self._groups, 0)
@@ -79,6 +80,17 @@ class Completion:
                 unit = self._open.pop((head, number), None)
                 if unit is not None:
                     yield unit
+
+
+def _checked(units: Iterable[object]) -> Iterator[ComputeUnit]:
+    for unit in units:
+        if not isinstance(unit, ComputeUnit):
+            raise DescriptionError(
+                f"{unit!r} is no ComputeUnit; give those that were submitted, or get_compute_unit(id)",
+                key="units",
+                value=unit,
+            )
+        yield unit
 
 
 def _place(unit: ComputeUnit) -> tuple[str, int]:

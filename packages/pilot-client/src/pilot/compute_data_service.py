@@ -9,6 +9,7 @@ from typing import Any, final
 from pilot_protocol.errors import DescriptionError, StateError
 from pilot_protocol.states import State
 
+from .argument_checks import seconds
 from .completion import Completion, Counts, Show, wait_for_owner
 from .compute_unit import ComputeUnit
 from .following import follow_pilots, follow_unit, follow_units
@@ -49,7 +50,9 @@ class ComputeDataService(Getters):
         session: Session | str | None = None,
         cds_url: str | None = None,
     ) -> None:
-        if coordination_url and "cds=" in coordination_url:  # the place of BigJob's only argument
+        if (
+            isinstance(coordination_url, str) and "cds=" in coordination_url
+        ):  # the place of BigJob's only argument
             coordination_url, cds_url = None, coordination_url
         self._id = new_id("cds")
         self._units: OwnedUnits | None = None
@@ -128,6 +131,7 @@ class ComputeDataService(Getters):
         Raises:
             CoordinationError: The server cannot be reached, or is full.
             DescriptionError: A key or a value is not allowed, or the unit is larger than every pilot.
+            StateError: The service was canceled.
         """
         return self.submit_compute_units([compute_unit_description])[0]
 
@@ -147,7 +151,10 @@ class ComputeDataService(Getters):
         Raises:
             CoordinationError: The server cannot be reached, or is full.
             DescriptionError: A key or a value is not allowed, or a unit is larger than every pilot.
+            StateError: The service was canceled.
         """
+        if self._is_canceled:
+            raise StateError(f"{self.id} was canceled: it takes no more compute units; create another one")
         return self._own_units().submit(descriptions)
 
     def list_pilot_compute(self) -> list[PilotCompute]:
@@ -186,7 +193,7 @@ class ComputeDataService(Getters):
             TimeoutError: Some have not ended in time.
         """
         chosen = self.list_compute_units() if units is None else units
-        return Completion(self._session, chosen).within(timeout)
+        return Completion(self._session, chosen).within(seconds(timeout))
 
     def wait(self, timeout: float | None = None, *, progress: Show | bool | None = None) -> bool:
         """Wait until all units have ended.
@@ -204,10 +211,11 @@ class ComputeDataService(Getters):
         Raises:
             CoordinationError: Redis refuses this session for good.
         """
+        limit_s = seconds(timeout)
         if self._units is None:
             return True
         show = ProgressLine() if progress is True else progress or None
-        return wait_for_owner(self._session, self.id, timeout, show)
+        return wait_for_owner(self._session, self.id, limit_s, show)
 
     def cancel(self) -> None:
         """Cancel the units that have not ended, whoever submitted them, and let go of the pilots, which go on.

@@ -12,6 +12,7 @@ from pilot_protocol.errors import ComputeUnitFailed, StateError
 from pilot_protocol.messages import UnitResult
 from pilot_protocol.states import State, is_final
 
+from .argument_checks import seconds
 from .following import follow_unit
 from .getters import Getters
 from .open_sessions import find
@@ -107,7 +108,7 @@ class ComputeUnit(Getters):
             CoordinationError: Redis refuses this session for good.
         """
         awaited = Awaited({self._group.owner}, self._is_open, lambda: [(self._group, self._number)])
-        wait_for_units(self._session, awaited, timeout)
+        wait_for_units(self._session, awaited, seconds(timeout))
         return self.state
 
     def result(self, timeout: float | None = None) -> ComputeUnit:

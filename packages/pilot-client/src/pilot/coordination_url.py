@@ -29,7 +29,7 @@ ALLOWED = (
 _SESSION = re.compile(r"s-[a-z2-7]{16}")
 _IDS = {
     "pilot": re.compile(r"p-[a-z2-7]{8}"),
-    "unit": re.compile(r"cu-[a-z2-7]{6}-[0-9]+"),
+    "unit": re.compile(r"cu-[a-z2-7]{6}-[0-9]{1,12}"),
     "pcs": re.compile(r"pcs-[a-z2-7]{8}"),
     "cds": re.compile(r"cds-[a-z2-7]{8}"),
 }
@@ -166,7 +166,16 @@ def redact(text: str) -> str:
     return _OF_OTHERS.sub(lambda found: f"{found['scheme']}{found['user']}***@", text)
 
 
+def is_id(kind: str, text: object) -> bool:
+    """Tell whether a text has the form of an id of this kind, one of `KINDS`."""
+    return isinstance(text, str) and _IDS[kind].fullmatch(text) is not None
+
+
 def _split(url: str) -> tuple[SplitResult, dict[str, str]]:
+    if not isinstance(url, str):
+        raise DescriptionError(
+            f"a URL is a {type(url).__name__}; text is needed: {ALLOWED}", key="coordination_url", value=url
+        )
     try:
         parts = urlsplit(url)
         query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))

@@ -13,6 +13,7 @@ from pilot_protocol.operation import BATCH
 from pilot_protocol.specs import PilotSpec
 from pilot_protocol.states import State
 
+from .coordination_url import is_id
 from .pilot_details import open_pilot_description, read_pilot_record
 from .session import Session
 from .tracked_pilot import Shape, TrackedPilot
@@ -25,19 +26,27 @@ def follow_unit(session: Session, unit: str) -> tuple[UnitGroup, int]:
     Raises:
         StateError: The session has no such unit.
     """
+    if not is_id("unit", unit):
+        raise StateError(f"session {session.id} has no compute unit {unit!r}; an id is like cu-k3x7q2-17")
     group, number = session.tracker.group_of(unit)
-    if group is None:
-        name = unit.split("-")[1]
-        owner = session.query(reads.groups(session.keys)).get(name, "")
-        group = session.tracker.new_group(name, owner)
-        follow_pilots(session)
-    if not group.is_followed(number):
-        _follow(session, group, [number])
-    if not group.is_followed(number):
+    if group is None or not group.is_followed(number):
+        group = _follow_one(session, unit, number)
+    return group, number
+
+
+def _follow_one(session: Session, unit: str, number: int) -> UnitGroup:
+    """Follow a unit of which this process has not heard; of one that is not there, nothing is kept."""
+    name = unit.split("-")[1]
+    owner = session.query(reads.groups(session.keys)).get(name)
+    if owner is None or session.query(reads.units(session.keys, [unit])) == [None]:
         raise StateError(
             f"session {session.id} has no compute unit {unit}; it was purged, or never submitted"
         )
-    return group, number
+    if session.tracker.groups.get(f"cu-{name}") is None:
+        follow_pilots(session)
+    group = session.tracker.new_group(name, owner)
+    _follow(session, group, [number])
+    return group
 
 
 def follow_units(session: Session, owner: str) -> list[UnitGroup]:

@@ -8,6 +8,7 @@ from typing import Any, final
 from pilot_protocol.errors import StateError
 from pilot_protocol.states import State, is_final
 
+from .argument_checks import seconds, state_named
 from .compute_unit import ComputeUnit
 from .following import follow_pilots
 from .getters import Getters
@@ -119,13 +120,15 @@ class PilotCompute(Getters):
 
         Raises:
             CoordinationError: Redis refuses this session for good.
+            DescriptionError: There is no such state, or the timeout is no number.
         """
+        limit_s = seconds(timeout)
         if state is None:
-            follow_before_waiting(self._session, self.id, timeout)
-            self._session.wait_for(lambda: not self._count_open() or not self._pilot.is_live, timeout)
+            follow_before_waiting(self._session, self.id, limit_s)
+            self._session.wait_for(lambda: not self._count_open() or not self._pilot.is_live, limit_s)
         else:
-            wanted = State(state)
-            self._session.wait_for(lambda: self.state is wanted or is_final(self.state), timeout)
+            wanted = state_named(state)
+            self._session.wait_for(lambda: self.state is wanted or is_final(self.state), limit_s)
         return self.state
 
     def cancel(self) -> None:

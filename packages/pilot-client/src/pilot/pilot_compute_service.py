@@ -12,6 +12,7 @@ from pilot_protocol.pilot_ops import PilotEnd
 from pilot_protocol.specs import PilotSpec
 from pilot_protocol.version import PROTOCOL
 
+from .argument_checks import seconds
 from .following import follow_pilots
 from .identifiers import new_id
 from .open_sessions import choose, find
@@ -97,7 +98,9 @@ class PilotComputeService:
         Returns:
             Whether they have.
         """
-        return self.session.wait_for(lambda: not any(pilot.is_live for pilot in self._pilots()), timeout)
+        return self.session.wait_for(
+            lambda: not any(pilot.is_live for pilot in self._pilots()), seconds(timeout)
+        )
 
     def cancel(self) -> None:
         """End all pilots of this service and what they run; returns when they have ended.

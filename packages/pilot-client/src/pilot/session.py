@@ -12,11 +12,10 @@ import atexit
 import logging
 import os
 import secrets
-import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar, final
 
 from pilot_protocol.errors import CoordinationError, DescriptionError
@@ -26,11 +25,11 @@ from pilot_protocol.signing import KEY_BYTES, Seal
 from pilot_protocol.user_warnings import warn_user
 from pilot_protocol.version import check_peer
 
-from . import coordination_url
+from . import coordination_url, logs
 from .config import ClientConfig
 from .embedded_redis import EmbeddedRedis
+from .hurry import Hurry
 from .identifiers import new_id
-from .redis_link import CONNECT_S, PATIENCE_S, REPLY_S, RedisLink
 from .server_facts import SNAPSHOTS
 from .session_file import EmbeddedServer, SessionFile, SessionFiles
 from .store import Store
@@ -44,8 +43,6 @@ T = TypeVar("T")
 
 DEFAULT_LEASE_S = 30.0
 SHORTEST_LEASE_S = 5.0
-SHORTEST_READ_S = 0.1
-"""A server that is there answers in this time."""
 
 
 @final
@@ -73,6 +70,7 @@ class Session:
     def __init__(
         self, file: SessionFile, server: EmbeddedRedis | None = None, lease_s: float = DEFAULT_LEASE_S
     ) -> None:
+        logs.show(ClientConfig.from_environment().log_level)
         self.id = file.session
         self.url = coordination_url.parse(file.coordination_url)
         self.keys = Keys(file.session)
@@ -82,7 +80,7 @@ class Session:
         self.placeholders: dict[str, Placeholder] = {}
         self.canceled: set[str] = set()
         self._server = server
-        self._hurried = _Hurried()
+        self._hurry = Hurry(self.url)
         self._at_end: list[Callable[[], None]] = []
         self.is_open = True
         self.store = self._new_store(lease_s)
@@ -143,24 +141,11 @@ class Session:
         Raises:
             CoordinationError: The server cannot be reached or refuses.
         """
-        return (self._hurried.link or self.store.link).query(query)
+        return (self._hurry.link or self.store.link).query(query)
 
-    @contextmanager
-    def within(self, limit_s: float | None) -> Iterator[None]:
+    def within(self, limit_s: float | None) -> AbstractContextManager[None]:
         """Let no read of this thread wait longer than this for the server, whatever others wait for; None: as ever."""
-        if limit_s is None or limit_s >= PATIENCE_S:
-            yield
-            return
-        limit_s = max(limit_s, SHORTEST_READ_S)
-        link = RedisLink(
-            self.url, reply_s=min(limit_s, REPLY_S), patience_s=0, connect_s=min(limit_s, CONNECT_S)
-        )
-        self._hurried.link = link
-        try:
-            yield
-        finally:
-            self._hurried.link = None
-            link.close()
+        return self._hurry.within(limit_s)
 
     def wait_for(self, holds: Callable[[], bool], timeout_s: float | None) -> bool:
         """Wait for a change of what is known, see `Tracker.wait_for`."""
@@ -170,7 +155,9 @@ class Session:
     def listen(self) -> None:
         """Listen to the session's events, unless it is done already."""
         if self._watcher is None:
-            self._watcher = Watcher(self.url, self.keys, self.store, self.tracker, self.lease_s)
+            self._watcher = Watcher(
+                self.url, self.keys, self.store, self.tracker, self.lease_s, self._leave_if_server_is_gone
+            )
             self._watcher.start()
 
     def stop_in_the_end(self, stop: Callable[[], None]) -> None:
@@ -192,6 +179,28 @@ class Session:
         if self._server is not None:
             self._server.stop()
             SessionFiles(ClientConfig.from_environment().sessions_dir).delete(self.id)
+
+    def _leave_if_server_is_gone(self) -> None:
+        """An embedded server without a keeper never comes back, and what runs can tell nobody how it ends.
+
+        Raises:
+            CoordinationError: It is gone.
+        """
+        server = self._server
+        if server is None or not self.is_open or server.running:
+            return
+        self.is_open = False
+        atexit.unregister(self.close)
+        self.store.link.close()
+        for placeholder in self.placeholders.values():
+            placeholder.kill()
+        server.abandon()
+        SessionFiles(ClientConfig.from_environment().sessions_dir).delete(self.id)
+        raise CoordinationError(
+            f"the embedded Redis server of session {self.id} was killed and does not come back; its pilots were "
+            "killed, too; start again, or name a server that outlives its troubles as coordination_url",
+            transient=False,
+        )
 
     def _stop_all(self) -> None:
         for stop in self._at_end:
@@ -243,12 +252,6 @@ class Session:
         self.placeholders = {}
         self._server = None
         self._watcher = None
-
-
-class _Hurried(threading.local):
-    """The connection of a thread that cannot wait."""
-
-    link: RedisLink | None = None
 
 
 _of_this_process: weakref.WeakSet[Session] = weakref.WeakSet()

@@ -13,7 +13,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from pilot_protocol import reads
@@ -44,10 +44,17 @@ class Watcher:
         store: Sweeps, and restores what a server forgot.
         tracker: To be kept up to date.
         lease_s: Of the session, seconds.
+        check_server: Called when the server does not answer; raises CoordinationError when it never will again.
     """
 
     def __init__(
-        self, url: CoordinationUrl, keys: Keys, store: Store, tracker: Tracker, lease_s: float
+        self,
+        url: CoordinationUrl,
+        keys: Keys,
+        store: Store,
+        tracker: Tracker,
+        lease_s: float,
+        check_server: Callable[[], None],
     ) -> None:
         self._sweep_every_s = lease_s / SWEEPS_PER_LEASE
         # No patience: after a broken connection the records are to be read first.
@@ -57,6 +64,7 @@ class Watcher:
         self._keys = keys
         self._store = store
         self._tracker = tracker
+        self._check_server = check_server
         self._cursor = "0-0"
         self._next_sweep = 0.0
         self._lost_at: float | None = None
@@ -105,6 +113,7 @@ class Watcher:
             except CoordinationError as error:
                 if self._stopping.is_set() or not error.transient:
                     raise
+                self._check_server()
                 if pause == FIRST_PAUSE_S:
                     logger.warning(
                         "Redis at %s does not answer; what runs goes on",

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -78,7 +79,10 @@ class ForkPlaceholder:
             pipe.read()
         kill_members(self._process.pid)  # units without an agent; before others start them again
         try:
-            notify(AgentEnd(self._pilot, self._reap(), _tail(self._sandbox / "agent.err")))
+            code = self._reap()
+            if code:
+                _remove_config(self._sandbox)
+            notify(AgentEnd(self._pilot, code, _tail(self._sandbox / "agent.err")))
         finally:
             self._gone.set()
 
@@ -115,6 +119,7 @@ class ForkSubmitter:
             process = _start(spec, config, sandbox, its_end)
         except BaseException:
             os.close(lifeline)
+            _remove_config(sandbox)
             raise
         finally:
             os.close(its_end)
@@ -178,6 +183,12 @@ def _write_config(order: PilotOrder, sandbox: Path, more: dict[str, Any]) -> Pat
     except CoordinationError as error:
         raise SubmissionError(f"the settings of pilot {order.pilot} cannot be written: {error}") from error
     return path
+
+
+def _remove_config(sandbox: Path) -> None:
+    """Remove the secrets of an agent that may not have come to read them."""
+    with suppress(OSError):  # it is gone with its folder, or the folder is not ours to write to any more
+        (sandbox / "agent.json").unlink(missing_ok=True)
 
 
 def _start(spec: PilotSpec, config: Path, sandbox: Path, lifeline: int) -> subprocess.Popen[bytes]:
