@@ -39,6 +39,7 @@ from pilot.redis_link import REPLY_S
 from pilot.session_file import SessionFiles
 from pilot.submission import AgentEnd, Notify, PilotOrder
 from pilot_protocol.operation import BATCH
+from pilot_protocol.states import is_final
 
 TRUE = {"executable": "/bin/true"}
 PILOT = {"service_url": "fork://localhost", "number_of_processes": 4, "walltime": 10}
@@ -490,6 +491,18 @@ def test_what_a_pilot_has_taken_is_waited_for_after_the_service_has_let_go_of_it
     assert unit.wait(0) in {"Pending", "Running"}
     agent.report(leased, "D")
     assert work.wait(LIMIT_S)
+
+
+def test_what_an_emptied_server_may_get_back_is_waited_for(
+    pilots: PilotComputeService, work: ComputeDataService, server: LocalRedis, agent_of: AgentOf
+) -> None:
+    unit = work.submit_compute_unit(TRUE)
+    agent = agent_of(pilots.create_pilot(PILOT))
+    agent.report(agent.claim(), "R")
+    work.remove_pilot_compute_service(pilots)
+    server.command("FLUSHALL", "SYNC")
+    assert not is_final(unit.wait(0))
+    assert not work.wait(0)
 
 
 def test_what_a_pilot_gave_back_after_the_service_has_let_go_of_it_is_not_waited_for(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 
 from pilot_protocol import reads
 from pilot_protocol.messages import UnitRecord
@@ -20,7 +21,7 @@ from .following import follow_pilots
 from .pending_reason import pending_reason
 from .session import Session
 from .tracked_pilot import Shape, TrackedPilot
-from .tracker import NEW, UnitGroup
+from .tracker import UnitGroup
 
 Unit = tuple[UnitGroup, int]
 
@@ -84,14 +85,17 @@ class Prospects:
         return number < len(group.codes) and group.codes[number] == code
 
     def _find(self, units: Iterable[Unit]) -> Unit | None:
-        """Look for a witness; returns a unit that waits for predecessors and could run, if there is one."""
+        """Look for a witness; returns a unit that waits for predecessors and could run, if there is one.
+
+        A unit without a record is on its way to Redis, or to be brought back there; the watcher knows when it is lost.
+        """
         waiting = None
         for batch in _batches(units):
             for unit, record in zip(batch, self._read(batch), strict=True):
-                if _is_new(unit) or (record is not None and self._gets_on(record)):
+                if record is None or self._gets_on(record):
                     self._witness = (*unit, unit[0].codes[unit[1]])
                     return waiting
-                if record is not None and record.letter == UnitLetter.WAITING and self._fits(record):
+                if record.letter == UnitLetter.WAITING and self._fits(record):
                     waiting = unit
         return waiting
 
@@ -99,9 +103,9 @@ class Prospects:
         """Read records, and take what they say: the last news may be on their way."""
         names = [group.unit_id(number) for group, number in batch]
         records = self._session.query(reads.units(self._session.keys, names))
-        for (group, number), record in zip(batch, records, strict=True):
-            if record is not None:
-                self._tracker.settle(group, [(number, record.letter)])
+        found = [(*unit, record.letter) for unit, record in zip(batch, records, strict=True) if record]
+        for group, said in groupby(found, key=itemgetter(0)):
+            self._tracker.settle(group, ((number, letter) for _, number, letter in said))
         return records
 
     def _gets_on(self, record: UnitRecord) -> bool:
@@ -146,11 +150,6 @@ class Prospects:
 def open_units(group: UnitGroup) -> Iterator[Unit]:
     """Yield the units of a group that have not ended, the youngest first."""
     return ((group, number) for number in range(len(group.codes) - 1, -1, -1) if group.is_open(number))
-
-
-def _is_new(unit: Unit) -> bool:
-    group, number = unit
-    return group.codes[number] == NEW
 
 
 def _batches(units: Iterable[Unit]) -> Iterator[list[Unit]]:
