@@ -25,6 +25,19 @@ _NOT_DONE = {
 }
 
 
+_WISHES = (
+    "number_of_processes",
+    "threads_per_process",
+    "gpus_per_process",
+    "memory_mb",
+    "spmd_variation",
+    "affinity_datacenter_label",
+    "affinity_machine_label",
+    "priority",
+)
+"""What decides where a unit waits."""
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedUnit:
     """A unit that was validated and has no id yet.
@@ -73,10 +86,9 @@ def prepare(owner: str, description: Mapping[str, object]) -> PreparedUnit:
     payload = validate_compute_unit(description)
     _refuse_what_is_not_done(payload)
     predecessors: Sequence[str] = payload.pop("depends_on", ())
-    spec = UnitSpec.from_payload(payload)
-    shape = Shape(spec.cores, spec.block, spec.gpus, spec.memory_mb)
-    label = (spec.affinity_datacenter_label, spec.affinity_machine_label)
-    return PreparedUnit(payload, _queue(owner, label, shape, spec.priority), shape, tuple(predecessors))
+    wishes = tuple((key, payload[key]) for key in _WISHES if key in payload)
+    queue, shape = _place(owner, wishes)
+    return PreparedUnit(payload, queue, shape, tuple(predecessors))
 
 
 def _refuse_what_is_not_done(payload: Mapping[str, Any]) -> None:
@@ -92,5 +104,9 @@ def _refuse_what_is_not_done(payload: Mapping[str, Any]) -> None:
 
 
 @lru_cache(maxsize=256)
-def _queue(owner: str, label: tuple[str, str], shape: Shape, priority: int) -> str:
-    return queue_name(owner, label_of(*label), shape_of(*shape), priority)
+def _place(owner: str, wishes: tuple[tuple[str, Any], ...]) -> tuple[str, Shape]:
+    """Return where a unit waits, and what it needs; most units of a sweep wish for the same."""
+    spec = UnitSpec("", **dict(wishes))
+    shape = Shape(spec.cores, spec.block, spec.gpus, spec.memory_mb)
+    label = label_of(spec.affinity_datacenter_label, spec.affinity_machine_label)
+    return queue_name(owner, label, shape_of(*shape), spec.priority), shape

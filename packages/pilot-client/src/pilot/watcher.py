@@ -155,6 +155,7 @@ class Watcher:
         """Read what the events that were missed would have told, and listen from now on."""
         self._cursor = self._link.query(reads.last_event(self._keys))
         self._next_sweep = time.monotonic() + self._sweep_every_s
+        self._lost_at = None  # who brings units back may come after us, once more
         self._store.sweep(self._link)  # brings back what an emptied server forgot, before it is missed
         self._read_records()
 
