@@ -29,7 +29,7 @@ class ClientConfig:
         runtime_dir: ``XDG_RUNTIME_DIR``; None when unset. It lies in memory and ends with the login session.
         temporary_dir: ``TMPDIR``, by default ``/tmp``.
         search_path: ``PATH``; None when unset.
-        log_level: ``PILOT_LOG``, one of `LOG_LEVELS`, by default ``WARNING``.
+        log_level: ``PILOT_LOG``, one of `LOG_LEVELS`; None when unset.
     """
 
     home: Path
@@ -39,7 +39,7 @@ class ClientConfig:
     coordination_url: str | None = field(default=None, repr=False)  # may hold a password
     redis_server: str | None = None
     search_path: str | None = None
-    log_level: str = "WARNING"
+    log_level: str | None = None
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str] | None = None) -> ClientConfig:
@@ -63,7 +63,7 @@ class ClientConfig:
             coordination_url=given.get("PILOT_COORDINATION_URL"),
             redis_server=given.get("PILOT_REDIS_SERVER"),
             search_path=given.get("PATH"),
-            log_level=_log_level(given.get("PILOT_LOG", cls.log_level)),
+            log_level=_log_level(given.get("PILOT_LOG")),
         )
 
     @property
@@ -89,7 +89,9 @@ def _home_of_this_user() -> Path:
     return Path(pwd.getpwuid(os.getuid()).pw_dir)
 
 
-def _log_level(value: str) -> str:
+def _log_level(value: str | None) -> str | None:
+    if value is None:
+        return None
     level = value.upper()
     if level not in LOG_LEVELS:
         raise DescriptionError(

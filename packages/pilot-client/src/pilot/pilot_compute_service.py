@@ -10,9 +10,9 @@ from pilot_protocol.compute_descriptions import validate_pilot_compute
 from pilot_protocol.errors import SubmissionError
 from pilot_protocol.pilot_ops import PilotEnd
 from pilot_protocol.specs import PilotSpec
-from pilot_protocol.states import State
 from pilot_protocol.version import PROTOCOL
 
+from .argument_checks import seconds
 from .following import follow_pilots
 from .identifiers import new_id
 from .open_sessions import choose, find
@@ -75,7 +75,7 @@ class PilotComputeService:
         pilot = new_id("p")
         self.session.listen()
         self.session.store.create_pilot(pilot, self.id, payload)
-        tracked = self.session.tracker.set_pilot(TrackedPilot(pilot, self.id, spec.cores, State.Pending))
+        tracked = self.session.tracker.set_pilot(TrackedPilot.asked_for(pilot, self.id, spec))
         try:
             placeholder = submitter.submit(PilotOrder(pilot, spec, self._agent_settings()), self._agent_ended)
         except SubmissionError as error:
@@ -98,7 +98,9 @@ class PilotComputeService:
         Returns:
             Whether they have.
         """
-        return self.session.wait_for(lambda: not any(pilot.is_live for pilot in self._pilots()), timeout)
+        return self.session.wait_for(
+            lambda: not any(pilot.is_live for pilot in self._pilots()), seconds(timeout)
+        )
 
     def cancel(self) -> None:
         """End all pilots of this service and what they run; returns when they have ended.
