@@ -198,7 +198,7 @@ def _write_config(order: PilotOrder, sandbox: Path, more: dict[str, Any]) -> Pat
 def _remove_config(sandbox: Path) -> None:
     """Remove the secrets of an agent that may not have come to read them."""
     with suppress(OSError):  # it is gone with its folder, or the folder is not ours to write to any more
-        (sandbox / "agent.json").unlink(missing_ok=True)
+        (sandbox / agent_settings.FILE).unlink(missing_ok=True)
 
 
 def _start(spec: PilotSpec, config: Path, sandbox: Path, lifeline: int) -> subprocess.Popen[bytes]:
