@@ -23,7 +23,7 @@ from pilot_protocol.errors import MissingExtraError, SubmissionError
 from saga_jobs import job
 
 LIMIT_S = 30.0
-URL = "loadl://stand-in/"
+URL = "lsf://stand-in/"
 
 STAND_IN = """
 import os, subprocess, sys, time
@@ -45,7 +45,7 @@ class Job:
             error = RuntimeError("its own cause")
             raise error from error
         self.service._adaptor.shell.write_to_remote(src="first line", tgt="script")
-        self.id = "[loadl://stand-in/]-[host.7]"
+        self.id = "[lsf://stand-in/]-[host.7]"
     def cancel(self):
         pass
 

@@ -225,11 +225,13 @@ def test_what_saga_says_is_translated(told: dict[str, Any], state: JobState) -> 
 
 
 def test_other_systems_are_asked_through_saga() -> None:
-    system = SagaSystem("LoadLeveler", ["gpus_per_node"], needs_queue=True)
+    system = SagaSystem("LoadLeveler", ["gpus_per_node"], invented_queue="#@ class = edison\n")
     target = ToldTarget(told={"1": {"state": "Running"}}, failures={"1": "no way", "2": "job does not exist"})
     request = system.request(job(queue="micro", cores=4), target)
     assert request.attributes["executable"] == "/work/p-1/job.sh"
     assert request.attributes["total_cpu_count"] == 4
+    assert (request.attributes["queue"], request.edits) == ("micro", [])
+    assert system.request(job(cores=4), target).edits == [("#@ class = edison\n", "")]
     assert system.states(["1"], target) == {"1": JobState(RUNNING)}
     assert system.cancel(["1", "2"], target) == {"1": "no way"}
 
@@ -237,14 +239,13 @@ def test_other_systems_are_asked_through_saga() -> None:
 @pytest.mark.parametrize(
     ("wish", "words"),
     [
-        ({}, "needs a queue"),
         ({"queue": "micro", "gpus_per_node": 1}, "gpus_per_node"),
         ({"queue": "micro", "cores": None}, "whole nodes; give number_of_processes"),
         ({"queue": "micro", "folder": "/a b"}, "give a working_directory"),
     ],
 )
 def test_other_systems_refuse_what_they_cannot_do(wish: dict[str, Any], words: str) -> None:
-    system = SagaSystem("LoadLeveler", ["gpus_per_node"], needs_queue=True, takes_shell=False)
+    system = SagaSystem("LoadLeveler", ["gpus_per_node"], takes_shell=False)
     with pytest.raises(SubmissionError, match=words):
         system.request(job(**wish), ToldTarget())
 

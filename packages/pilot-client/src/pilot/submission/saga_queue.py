@@ -31,13 +31,14 @@ JOBS_AT_ONCE = 100
 _EVERY = ["", "+ssh", "+gsissh"]
 _FAR = ["+ssh", "+gsissh"]
 _COMMON = ["memory_per_node_mb", "spmd_variation"]
+_LOADL_CLASS = "#@ class = edison\n"
 _SYSTEMS: dict[str, tuple[list[str], Callable[[Mapping[str, str]], System]]] = {
     "slurm": (_EVERY, lambda _query: SlurmSystem()),
     "pbspro": (_EVERY, lambda _query: PbsProSystem()),
     "sge": (_EVERY, SgeSystem),
     "loadl": (
         _EVERY,
-        lambda _query: SagaSystem("LoadLeveler", [*_COMMON, "gpus_per_node"], needs_queue=True),
+        lambda _query: SagaSystem("LoadLeveler", [*_COMMON, "gpus_per_node"], invented_queue=_LOADL_CLASS),
     ),
     "cobalt": (_EVERY, lambda _query: SagaSystem("Cobalt", [*_COMMON, "candidate_hosts", "gpus_per_node"])),
     "lsf": (_EVERY, lambda _query: SagaSystem("LSF", [*_COMMON, "candidate_hosts"])),
