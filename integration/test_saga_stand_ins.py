@@ -25,15 +25,13 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[fake_batch.FakeBatch]:
 
 
 @pytest.fixture
-def queues(
-    cluster: fake_batch.FakeBatch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Queues]:
+def queues(cluster: fake_batch.FakeBatch, tmp_path: Path) -> Iterator[Queues]:
     home = tmp_path / "home"
     home.mkdir()
-    monkeypatch.setenv("PATH", f"{cluster.path}:{os.environ['PATH']}")
-    monkeypatch.setenv("HOME", str(home))  # radical.saga keeps a folder there
-    (home / ".radical").mkdir()
-    with saga_queues(f"{cluster.cluster.settings.system}://localhost/") as make:
+    (home / ".radical").mkdir()  # radical.saga keeps a folder there
+    environment = {"PATH": f"{cluster.path}:{os.environ['PATH']}", "HOME": str(home)}
+    url = f"{cluster.cluster.settings.system}://localhost/"
+    with saga_queues(url, environment, tmp_path / "temp") as make:
         yield make
 
 

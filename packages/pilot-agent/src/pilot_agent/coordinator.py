@@ -22,7 +22,7 @@ from pilot_protocol.version import check_peer
 from . import events
 from .actions import Claim, Report
 from .config import AgentConfig
-from .contact import Contact
+from .contact import contact_for
 from .controls import Controls
 from .coordination_parts import Hooks, Parts
 from .lease import Lease
@@ -56,7 +56,7 @@ class Coordinator:
         self._registered = self._synced = False
         self._must_repeat = False  # what a server that has forgotten it must hear before all else
         self._beat_due = False
-        self._contact = Contact(config.lost_timeout_s)
+        self._contact = contact_for(config)
         self._claim: Claim | None = None
         self._claim_number = 0
         self._claim_not_before = 0.0

@@ -16,6 +16,7 @@ from .open_sessions import find
 from .owned_units import OwnedUnits
 from .pilot_details import read_pilot_details
 from .pilot_ending import cancel_pilots
+from .placeholders import watch_pending
 from .session import Session
 from .tracker import TrackedPilot
 from .waiting import follow_before_waiting
@@ -124,6 +125,7 @@ class PilotCompute(Getters):
             DescriptionError: There is no such state, or the timeout is no number.
         """
         limit_s = seconds(timeout)
+        watch_pending(self._session, [self._pilot])
         if state is None:
             follow_before_waiting(self._session, self.id, limit_s)
             self._session.wait_for(lambda: not self._count_open() or not self._pilot.is_live, limit_s)

@@ -18,6 +18,7 @@ from .open_sessions import choose, find
 from .pilot_compute import PilotCompute
 from .pilot_ending import cancel_pilots
 from .pilot_loss import agent_ended
+from .placeholders import watch_pending
 from .session import Session
 from .submission import AgentEnd, PilotOrder, Placeholder
 from .tracker import TrackedPilot
@@ -109,9 +110,9 @@ class PilotComputeService:
         Returns:
             Whether they have.
         """
-        return self.session.wait_for(
-            lambda: not any(pilot.is_live for pilot in self._pilots()), seconds(timeout)
-        )
+        limit_s = seconds(timeout)
+        watch_pending(self.session, self._pilots())
+        return self.session.wait_for(lambda: not any(pilot.is_live for pilot in self._pilots()), limit_s)
 
     def cancel(self) -> None:
         """End all pilots of this service and what they run; returns when they have ended.

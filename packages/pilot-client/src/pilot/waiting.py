@@ -17,6 +17,7 @@ from pilot_protocol.states import State
 from pilot_protocol.user_warnings import warn_user
 
 from .following import follow_units
+from .placeholders import watch_pending
 from .prospects import Awaited, Prospects
 from .session import Session
 
@@ -39,6 +40,8 @@ def wait_for_units(session: Session, awaited: Awaited, timeout_s: float | None) 
     """
     deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
     prospects = Prospects(session, awaited)
+    for owner in awaited.owners:
+        watch_pending(session, session.tracker.pilots_for(owner))
     while True:
         rest_s = None if timeout_s is None else max(0.0, deadline - time.monotonic())
         if not session.wait_for(lambda: not awaited.count_open() or prospects.are_in_doubt(), rest_s):
