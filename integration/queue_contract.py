@@ -149,7 +149,7 @@ class QueueContract:
     def test_the_agent_gets_a_signal_before_the_end(
         self, queues: Queues, options: dict[str, Any], tmp_path: Path
     ) -> None:
-        body = "trap 'echo asked; exit 5' TERM USR1 USR2\necho here\nwhile :; do sleep 0.1; done"
+        body = "trap 'sleep 1; echo asked; exit 5' TERM USR1 USR2\necho here\nwhile :; do sleep 0.1; done"
         queue, run = queues(), trial(tmp_path / "box", body, **options)
         with submitted(queue, run.job) as number:
             await_output(run, "here")

@@ -68,9 +68,13 @@ def test_a_queue_that_is_not_there(at: TroubleBench) -> None:
     )
 
 
-@only("slurm", "slurm+ssh")
+@only("slurm", "slurm+ssh", "sge")
 def test_a_walltime_over_the_limit(at: TroubleBench) -> None:
-    assert "over the limit of partition short, 5 min" in refused(at, queue="short", walltime=10)
+    queue, words = {
+        "slurm": ("short", "over the limit of partition short, 5 min"),
+        "sge": ("short.q", "queue short.q of Grid Engine takes no walltime of 10 min"),
+    }[at.system]
+    assert words in refused(at, queue=queue, walltime=10)
 
 
 @only("slurm")
@@ -79,9 +83,9 @@ def test_more_nodes_than_there_are_now_wait_and_say_why(at: TroubleBench) -> Non
     try:
         pilot = at.pilot(number_of_processes=8)
         until(lambda: pilot.details["resource_says"], at.queue)
-        assert pilot.details["state"] == "Pending"
+        assert pilot.state == "Pending"
         pilot.cancel()
-        assert pilot.details["state"] == "Canceled"
+        assert pilot.state == "Canceled"
     finally:
         at.command("scontrol", "update", "NodeName=node2", "State=RESUME")
 

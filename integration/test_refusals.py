@@ -11,10 +11,6 @@ from child_program import run_python
 DATA_UNIT = "redis://localhost:6379/0?session=s-aaaaaaaaaaaaaaaa&du=du-aaaaaaaa"
 
 ABSENT = {
-    "batch system": "pilots.create_pilot({'service_url': 'slurm://cluster', 'number_of_processes': 1})",
-    "batch system by ssh": "pilots.create_pilot({'service_url': 'sge+ssh://cluster', 'number_of_processes': 1})",
-    "ssh": "pilots.create_pilot({'service_url': 'ssh://cluster', 'number_of_processes': 1})",
-    "cloud": "pilots.create_pilot({'service_url': 'ec2+ssh://aws', 'number_of_processes': 1})",
     "another machine": "pilots.create_pilot({'service_url': 'fork://elsewhere', 'number_of_processes': 1})",
     "files of a pilot": "pilots.create_pilot({**PILOT, 'file_transfer': ['ssh://host/file > BIGJOB_WORK_DIR']})",
     "files of a unit": "run({'file_transfer': ['ssh://host/file > SUBJOB_WORK_DIR']})",

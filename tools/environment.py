@@ -22,15 +22,19 @@ OLDEST_PYTHON = (3, 10)
 
 @dataclass(frozen=True)
 class Content:
-    """What a program needs in the environment: packages of this repository, editable, and groups of tools."""
+    """What a program needs in the environment: packages of this repository, editable, and groups of tools.
+
+    Without the wishes it works, too: they may need a compiler.
+    """
 
     program: str
     packages: Sequence[str]
     groups: Sequence[str] = ()
+    wishes: Sequence[str] = ()
 
     def fingerprint(self) -> str:
         """Return a hash of everything that the installed content depends on."""
-        content = hashlib.sha256(f"{ROOT} {sys.version} {self.packages} {self.groups}".encode())
+        content = hashlib.sha256(f"{ROOT} {sys.version} {self.packages} {self.groups} {self.wishes}".encode())
         for folder in (".", *self.packages):
             content.update((ROOT / folder / "pyproject.toml").read_bytes())
         return content.hexdigest()
@@ -85,3 +89,6 @@ def _install(content: Content) -> None:
         if code:
             print(f"{content.program}: pip failed with exit code {code}", file=sys.stderr)
             sys.exit(code)
+    for wish in content.wishes:
+        if run([*pip, "--editable", wish], cwd=ROOT, check=False).returncode:
+            print(f"{content.program}: {wish} is not installed, what needs it is left out", file=sys.stderr)

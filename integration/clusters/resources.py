@@ -54,7 +54,7 @@ def running_resource(system: str) -> Iterator[TestResource]:
             variables.update(stack.enter_context(running_slurm()).environment)
         if batch == "sge":
             variables.update(stack.enter_context(running_sge()).environment)
-        home = stack.enter_context(_home(plain_account() if is_far else None))
+        home = stack.enter_context(home_folder(plain_account() if is_far else None))
         if not is_far:
             yield TestResource(f"{system}://localhost", home, variables)
             return
@@ -69,7 +69,8 @@ def running_resource(system: str) -> Iterator[TestResource]:
 
 
 @contextmanager
-def _home(account: str | None) -> Iterator[Path]:
+def home_folder(account: str | None) -> Iterator[Path]:
+    """Make a folder that an account may write to; remove it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="pilot-home-", dir="/tmp"))
     if account is not None:
         os.chown(folder, pwd.getpwnam(account).pw_uid, -1)

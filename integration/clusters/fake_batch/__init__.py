@@ -28,6 +28,8 @@ from .systems import SYSTEMS
 
 __all__ = ["FakeBatch", "start"]
 
+SYSTEM_PYTHON = "/usr/bin/python3"
+
 _LAUNCHER = """#!{python} -S
 # {notice}
 import os, sys
@@ -69,37 +71,51 @@ class FakeBatch:
 
 
 @contextmanager
-def start(system: str, **settings: Any) -> Iterator[FakeBatch]:
+def start(system: str, account: str | None = None, **settings: Any) -> Iterator[FakeBatch]:
     """Make a cluster; end its jobs and remove it afterwards.
 
     Args:
         system: ``lsf``, ``condor``, ``loadl``, ``cobalt``, ``torque`` or ``pbspro``.
+        account: Whose cluster it is; None: this user's. Its commands need neither our files nor our interpreter.
         settings: See :class:`~fake_batch.cluster.Settings`: ``cores``, ``queues``, ``minute_s``, …
     """
     folder = Path(tempfile.mkdtemp(prefix=f"fake-{system}-"))
     cluster = make(folder, Settings(system, **settings))
     try:
-        yield FakeBatch(_install(folder, system), cluster)
+        path = _install(folder, system, account)
+        if account is not None:
+            _give(folder, account)
+        yield FakeBatch(path, cluster)
     finally:
         _end(cluster)
         shutil.rmtree(folder)
 
 
-def _install(folder: Path, system: str) -> Path:
+def _install(folder: Path, system: str, account: str | None) -> Path:
     path = folder / "bin"
     path.mkdir()
+    python, root = sys.executable, ROOT
+    if account is not None:  # which may not be able to read them
+        python, root = SYSTEM_PYTHON, folder / "lib"
+        shutil.copytree(ROOT / __name__, root / __name__, ignore=shutil.ignore_patterns("__pycache__"))
     for command in SYSTEMS[system].commands:
         text = _LAUNCHER.format(
-            python=sys.executable,
+            python=python,
             notice=f"{command}: a stand-in of the tests of pilot",
             variable=FOLDER,
             folder=str(folder),
-            root=str(ROOT),
+            root=str(root),
             command=command,
         )
         (path / command).write_text(text)
         (path / command).chmod(0o755)
     return path
+
+
+def _give(folder: Path, account: str) -> None:
+    (folder / "lock").touch()
+    for path in (folder, *folder.rglob("*")):
+        shutil.chown(path, account)
 
 
 def _end(cluster: Cluster) -> None:

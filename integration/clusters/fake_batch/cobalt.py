@@ -104,9 +104,10 @@ def _fields(cluster: Cluster, record: Record) -> dict[str, str]:
     return {
         "JobName": record.name,
         "User": os.environ.get("USER", "user"),
-        "WallTime": f"{int(record.walltime_min) // 60:02}:{int(record.walltime_min) % 60:02}:00",
+        "WallTime": _clock(60 * record.walltime_min),
         "QueuedTime": "00:00:00",
-        "RunTime": "N/A" if queued else time.strftime("%H:%M:%S", time.gmtime(seconds)),
+        "RunTime": "N/A" if queued else _clock(seconds),
+        "TimeRemaining": "N/A" if queued else _clock(60 * record.walltime_min - seconds),
         "Nodes": str(record.cores),
         "State": "queued" if queued else "running",
         "Procs": str(record.cores),
@@ -115,6 +116,11 @@ def _fields(cluster: Cluster, record: Record) -> dict[str, str]:
         "SubmitTime": _time(record.submitted),
         "S": "Q" if queued else "R",
     }
+
+
+def _clock(seconds: float) -> str:
+    whole = max(0, int(seconds))
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
 def _time(moment: float) -> str:

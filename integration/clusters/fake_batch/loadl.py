@@ -14,7 +14,7 @@ from pathlib import Path
 from .cluster import ENDED, NOTICE, QUEUED, RUNNING, Cluster, Record
 from .front import check, default_queue, give_up, minutes, options, shell_of
 
-VALUED = frozenset({"-j", "-X", "-u"})
+VALUED = frozenset({"-j", "-X", "-u", "-l"})
 NO_JOB = "llq: There is currently no job status to report."
 FORMATS = frozenset({"%st", "%dd", "%cc", "%jt", "%c", "%Xs", "%id", "%jn", "%o", "%h"})
 
@@ -78,12 +78,12 @@ def _record(cluster: Cluster, number: int, keywords: dict[str, str], script: str
 
 
 def llq(cluster: Cluster, arguments: Sequence[str]) -> None:
-    """Show jobs: ``llq [-j ID] [-r FORMAT ...]``."""
+    """Show jobs: ``llq [-j ID] [-l ID] [-r FORMAT ...]``."""
     formats = [word for word in arguments if word in FORMATS]
     given, _ = options([word for word in arguments if word not in FORMATS], VALUED)
     _answer_version(given)
     _refuse_when_down(cluster, "llq")
-    asked = given.get("-j")
+    asked = given.get("-j") or given.get("-l")
     records = [record for record in cluster.jobs() if record.state != ENDED]
     if asked is not None:
         records = [record for record in records if _is(cluster, record, asked[0])]
@@ -91,10 +91,28 @@ def llq(cluster: Cluster, arguments: Sequence[str]) -> None:
         print(NO_JOB)
         return
     for record in records:
-        columns = _columns(cluster, record)
-        print(
-            "!".join(columns[name] for name in formats) if "-r" in given else _row(cluster, record, columns)
-        )
+        print(_shown(cluster, record, given, formats))
+
+
+def _shown(cluster: Cluster, record: Record, given: dict[str, list[str]], formats: Sequence[str]) -> str:
+    columns = _columns(cluster, record)
+    if "-l" in given:
+        return _long(record, columns)
+    return "!".join(columns[name] for name in formats) if "-r" in given else _row(cluster, record, columns)
+
+
+def _long(record: Record, columns: dict[str, str]) -> str:
+    whole = int(record.walltime_min)
+    limit = f"{whole // 60:02}:{whole % 60:02}:00 ({60 * whole} seconds)"
+    lines = {
+        "Job Step Id": columns["%id"],
+        "Status": "Running" if record.started else "Idle",
+        "Dispatch Time": columns["%dd"],
+        "Wall Clk Hard Limit": limit,
+        "Wall Clk Soft Limit": limit,
+    }
+    body = "".join(f"{key:>19}: {value}\n" for key, value in lines.items())
+    return f"=============== Job Step {columns['%id']} ===============\n{body}"
 
 
 def _is(cluster: Cluster, record: Record, job: str) -> bool:

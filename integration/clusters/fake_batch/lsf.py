@@ -120,10 +120,20 @@ def _columns(cluster: Cluster, record: Record) -> dict[str, str]:
         "command": record.name,
         "exit_code": str(code) if code else "-",
         "exit_reason": reasons.get(record.reason, "-"),
+        "time_left": _time_left(cluster, record),
         "submit_time": time.strftime("%b %d %H:%M", time.localtime(record.submitted)),
         "start_time": time.strftime("%b %d %H:%M", time.localtime(record.started)) if record.started else "-",
         "finish_time": time.strftime("%b %d %H:%M", time.localtime(record.ended)) if record.ended else "-",
     }
+
+
+def _time_left(cluster: Cluster, record: Record) -> str:
+    """Return hours and minutes until the limit, as ``bjobs -o time_left`` has them."""
+    if record.state != RUNNING:
+        return "-"
+    left_min = record.walltime_min - (time.time() - record.started) / cluster.settings.minute_s
+    whole = max(0, int(left_min))
+    return f"{whole // 60}:{whole % 60} L"
 
 
 def bkill(cluster: Cluster, arguments: Sequence[str]) -> None:

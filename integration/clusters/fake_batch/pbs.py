@@ -40,7 +40,7 @@ def _record(cluster: Cluster, number: int, asked: dict[str, list[str]], script: 
     walltime = _walltime(resources.get("walltime", "1:00:00"))
     project = asked.get("-A", [""])[-1]
     check(settings, (queue, walltime, project), _refusals(settings.system))
-    cores, chunks = _size(resources)
+    cores, chunks, lines = _size(resources)
     if settings.system == "torque" and cores > settings.cores:
         give_up("qsub: Job exceeds queue resource limits MSG=cannot locate feasible nodes", 190)
     name = asked.get("-N", ["STDIN"])[-1]
@@ -63,7 +63,7 @@ def _record(cluster: Cluster, number: int, asked: dict[str, list[str]], script: 
         output=output,
         error=error,
         environment=_environment(asked),
-        extra={"workdir": where, "chunks": str(chunks)},
+        extra={"workdir": where, "chunks": str(chunks), "lines": str(lines)},
     )
 
 
@@ -85,17 +85,19 @@ def _walltime(clock: str) -> float:
         give_up("qsub: Illegal attribute or resource value Resource_List.walltime", 166)
 
 
-def _size(resources: dict[str, str]) -> tuple[int, int]:
-    """Return cores and chunks."""
+def _size(resources: dict[str, str]) -> tuple[int, int, int]:
+    """Return cores, chunks, and lines of PBS Pro's node file: one for each process that MPI would start."""
     if "size" in resources:
-        return int(resources["size"]), 1
-    cores = chunks = 0
+        return int(resources["size"]), 1, 1
+    cores = chunks = lines = 0
     for chunk in resources.get("select", resources.get("nodes", "1")).split("+"):
         count = int(found[0]) if (found := re.match(r"\d+(?=:|$)", chunk)) else 1
         each = re.search(r"(?:ncpus|ppn)=(\d+)", chunk)
+        processes = re.search(r"mpiprocs=(\d+)", chunk)
         cores += count * (int(each[1]) if each else 1)
         chunks += count
-    return cores, chunks
+        lines += count * (int(processes[1]) if processes else 1)
+    return cores, chunks, lines
 
 
 def _refusals(system: str) -> dict[str, tuple[str, int]]:
@@ -156,6 +158,7 @@ def _block(cluster: Cluster, record: Record) -> str:
         lines["stime" if cluster.settings.system == "pbspro" else "start_time"] = _time(record.started)
         hosts = f"{host}/0*{record.cores}", "+".join(f"{host}/{core}" for core in range(record.cores))
         lines["exec_host"] = hosts[cluster.settings.system == "torque"]
+        lines |= _limits(cluster, record)
     elif record.cores > cluster.settings.cores:
         lines["comment"] = f"Can Never Run: Insufficient amount of resource: ncpus (R: {record.cores})"
     if record.state == ENDED:
@@ -166,6 +169,20 @@ def _block(cluster: Cluster, record: Record) -> str:
         )
     body = "".join(f"    {_fold(f'{key} = {value}')}\n" for key, value in lines.items())
     return f"Job Id: {record.number}.{host}\n{body}"
+
+
+def _limits(cluster: Cluster, record: Record) -> dict[str, str]:
+    """Return what a job that has begun may use; ``Walltime.Remaining`` is Torque's, in seconds."""
+    whole = int(record.walltime_min)
+    lines = {"Resource_List.walltime": f"{whole // 60:02}:{whole % 60:02}:00"}
+    if cluster.settings.system == "pbspro":
+        return lines | {"run_count": "1", "Submit_Host": cluster.settings.host}
+    left_s = max(0, int(record.started + record.walltime_min * cluster.settings.minute_s - time.time()))
+    return lines | {
+        "start_count": "1",
+        "submit_host": cluster.settings.host,
+        "Walltime.Remaining": str(left_s),
+    }
 
 
 def _fold(line: str) -> str:
@@ -219,8 +236,14 @@ def pbsnodes(cluster: Cluster, arguments: Sequence[str]) -> None:
         print(f"{VERSIONS[cluster.settings.system]}\n# {NOTICE}")
         return
     _refuse_when_down(cluster, "pbsnodes")
-    cores = "pcpus" if cluster.settings.system == "pbspro" else "np"
-    print(f"{cluster.settings.host}\n     state = free\n     {cores} = {cluster.settings.cores}\n")
+    host, cores = cluster.settings.host, cluster.settings.cores
+    if cluster.settings.system == "torque":
+        print(f"{host}\n     state = free\n     np = {cores}\n")
+        return
+    own = f"resources_available.host = {host}\n     resources_available.ncpus = {cores}"
+    print(
+        f"{host}\n     Mom = {host}\n     ntype = PBS\n     state = free\n     pcpus = {cores}\n     {own}\n"
+    )
 
 
 def _find(cluster: Cluster, job: str) -> Record | None:

@@ -11,7 +11,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from .cluster import ENDED, Cluster, Record
 from .systems import SYSTEMS, System
@@ -44,7 +46,9 @@ def run(cluster: Cluster, record: Record) -> None:
     for left in session(pid):
         send(left, signal.SIGKILL)
     how = {"signal": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else {"code": os.WEXITSTATUS(status)}
-    system.tell(cluster, cluster.change(record.number, state=ENDED, ended=time.time(), reason=reason, **how))
+    ended: dict[str, Any] = {"state": ENDED, "ended": time.time(), "reason": reason, **how}
+    system.tell(cluster, replace(record, **ended))  # logs are whole when a job is gone from its queue
+    cluster.change(record.number, **ended)
 
 
 def spawn(cluster: Cluster, record: Record, system: System) -> int:

@@ -51,8 +51,12 @@ class System:
 
 def host_file(cluster: Cluster, record: Record, lines: int) -> str:
     """Write the file that names the host once for each core; return its path."""
+    return _file_of_lines(cluster, record, [cluster.settings.host] * lines)
+
+
+def _file_of_lines(cluster: Cluster, record: Record, lines: Sequence[str]) -> str:
     path = cluster.folder / "jobs" / f"{record.number}.hosts"
-    path.write_text(f"{cluster.settings.host}\n" * lines)
+    path.write_text("".join(f"{line}\n" for line in lines))
     return str(path)
 
 
@@ -62,7 +66,8 @@ def _pbs(cluster: Cluster, record: Record) -> dict[str, str]:
         "PBS_ENVIRONMENT": "PBS_BATCH",
         "PBS_JOBID": f"{record.number}.{cluster.settings.host}",
         "PBS_JOBNAME": record.name,
-        "PBS_NODEFILE": host_file(cluster, record, chunks),
+        "PBS_NODEFILE": host_file(cluster, record, int(record.extra.get("lines", "1"))),
+        "PBS_O_HOST": cluster.settings.host,
         "PBS_O_WORKDIR": record.extra["workdir"],
         "PBS_QUEUE": record.queue,
         "NCPUS": str(record.cores // chunks),
@@ -79,8 +84,10 @@ def _torque(cluster: Cluster, record: Record) -> dict[str, str]:
         "PBS_NP": str(record.cores),
         "PBS_NUM_NODES": "1",
         "PBS_NUM_PPN": str(record.cores),
+        "PBS_O_HOST": cluster.settings.host,
         "PBS_O_WORKDIR": record.extra["workdir"],
         "PBS_QUEUE": record.queue,
+        "PBS_WALLTIME": str(int(60 * record.walltime_min)),
     }
 
 
@@ -88,12 +95,15 @@ def _lsf(cluster: Cluster, record: Record) -> dict[str, str]:
     host = cluster.settings.host
     return {
         "LSB_JOBID": str(record.number),
+        "LSB_JOBINDEX": "0",
         "LSB_JOBNAME": record.name,
         "LSB_QUEUE": record.queue,
         "LSB_HOSTS": " ".join([host] * record.cores),
         "LSB_MCPU_HOSTS": f"{host} {record.cores}",
         "LSB_DJOB_NUMPROC": str(record.cores),
         "LSB_DJOB_HOSTFILE": host_file(cluster, record, record.cores),
+        "LSB_RESTART": "N",
+        "LSB_SUB_HOST": host,
         "LS_SUBCWD": record.folder,
     }
 
@@ -101,10 +111,12 @@ def _lsf(cluster: Cluster, record: Record) -> dict[str, str]:
 def _condor(cluster: Cluster, record: Record) -> dict[str, str]:
     scratch = cluster.folder / "jobs" / f"{record.number}.scratch"
     scratch.mkdir(exist_ok=True)
-    (scratch / ".job.ad").write_text(
-        f"ClusterId = {record.number}\nProcId = 0\nRequestCpus = {record.cores}\n"
+    host = cluster.settings.host
+    known = f'ClusterId = {record.number}\nGlobalJobId = "{host}#{record.number}.0#{record.submitted:.0f}"\n'
+    (scratch / ".job.ad").write_text(f"{known}NumJobStarts = 0\nProcId = 0\nRequestCpus = {record.cores}\n")
+    (scratch / ".machine.ad").write_text(
+        f'Cpus = {record.cores}\nMachine = "{host}"\nName = "slot1_1@{host}"\n'
     )
-    (scratch / ".machine.ad").write_text(f'Cpus = {record.cores}\nMachine = "{cluster.settings.host}"\n')
     return {
         "_CONDOR_JOB_AD": str(scratch / ".job.ad"),
         "_CONDOR_MACHINE_AD": str(scratch / ".machine.ad"),
@@ -129,10 +141,11 @@ def _loadl(cluster: Cluster, record: Record) -> dict[str, str]:
 
 
 def _cobalt(cluster: Cluster, record: Record) -> dict[str, str]:
+    nodes = [f"{cluster.settings.host}-{node}" for node in range(record.cores)]
     return {
         "COBALT_JOBID": str(record.number),
         "COBALT_JOBSIZE": str(record.cores),
-        "COBALT_NODEFILE": host_file(cluster, record, record.cores),
+        "COBALT_NODEFILE": _file_of_lines(cluster, record, nodes),
         "COBALT_PARTNAME": cluster.settings.host,
     }
 

@@ -33,6 +33,8 @@ class SimulatedExecutor:
     unflushed: list[str] = field(default_factory=list)
     ended: list[list[Any]] = field(default_factory=list)
     retracted: list[str] = field(default_factory=list)
+    begun: list[list[Any]] = field(default_factory=list)
+    """What it has written down of chained units before it started them."""
     is_up: bool = True
 
     def read(self) -> None:
@@ -80,6 +82,7 @@ class SimulatedExecutor:
         heir = next((order for order in self.chained.values() if order["width"] == width), None)
         if heir is not None:
             del self.chained[heir["id"]]
+            self.begun.append([heir["id"], heir["attempt"]])
             self._run(heir, process.cores)
         reason = "signal" if signal else "exit" if code else ""
         how = end(code, signal, reason, run_s=run_s)

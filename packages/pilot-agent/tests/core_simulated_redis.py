@@ -91,7 +91,7 @@ class StoredUnits:
 
     def _settle(self, stored: StoredUnit, letter: str) -> None:
         stored.is_held = False
-        if letter == "U":
+        if letter in ("U", "H"):
             self._requeue(stored)
         elif letter == "L" and stored.restarts:
             stored.restarts -= 1

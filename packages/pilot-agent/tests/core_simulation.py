@@ -38,14 +38,18 @@ from pilot_agent.events import (
 )
 from pilot_agent.scheduler.slots import NodeSpec
 
+END_S = 1e6
+"""When the pilot's walltime ends: later than any test does."""
+TOO_LONG = 1e6
+"""Walltime, in minutes, of a unit that could not end before that."""
+
 
 class World:
     """Core, Redis and executors. Nothing happens by itself."""
 
     def __init__(self, cores: int, executors: int, overtakes: int = 3, gpus: int = 2) -> None:
-        self.core = AgentCore(
-            [NodeSpec(cores, gpus, 1000, executors)], CoreSettings(grace_s=1.0, most_overtakes=overtakes)
-        )
+        settings = CoreSettings(end_s=END_S, grace_s=1.0, most_overtakes=overtakes)
+        self.core = AgentCore([NodeSpec(cores, gpus, 1000, executors)], settings)
         self.redis = StoredUnits()
         self.executors = [SimulatedExecutor(index, self.note_start) for index in range(executors)]
         self.way_up: list[deque[ExecutorEvents]] = [deque() for _ in range(executors)]
@@ -146,14 +150,14 @@ class World:
         self.now_s = until_s
 
     def lose(self, index: int) -> None:
-        """Kill an executor. Its journal has every end that it has not told."""
+        """Kill an executor. Its journal has every end that it has not told, and every chained unit that it began."""
         executor = self.executors[index]
         self.flush(index)
         journal = [entry[:3] for event in self.way_up[index] for entry in event.ended]
         self.way_up[index].clear()
         self.executors[index] = SimulatedExecutor(index, self.note_start, is_up=False)
         executor.running.clear()
-        self.tell(ExecutorLost(index, journal))
+        self.tell(ExecutorLost(index, journal, executor.begun))
 
     def revive(self, index: int) -> None:
         self.executors[index].is_up = True
@@ -195,6 +199,9 @@ class World:
     def run_out(self, most_turns: int = 3000) -> None:
         """Let time pass until every unit has ended."""
         self.mend()
+        for stored in self.redis.units.values():
+            if stored.request.walltime == TOO_LONG:
+                self.cancel(stored)
         for _ in range(most_turns):
             if (
                 all(stored.state in FINAL for stored in self.redis.units.values())

@@ -15,7 +15,6 @@ GOOD: dict[str, Any] = {
     "session": "s-a",
     "key": "00" * 32,
     "pilot": "p-a",
-    "service": "pcs-a",
     "cores": 8,
     "sandbox": "/tmp/p-a",
 }
@@ -41,7 +40,6 @@ def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
         session="s-a",
         key=bytes(32),
         pilot="p-a",
-        service="pcs-a",
         cores=8,
         sandbox=Path("/tmp/p-a"),
         lease_s=30.0,
@@ -58,7 +56,7 @@ def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
         lrms="auto",
         tunnel=None,
     )
-    assert (config.lease_ms, config.beat_s) == (30_000, 10.0)
+    assert config.lease_ms == 30_000
 
 
 def test_what_is_said_counts(tmp_path: Path) -> None:
@@ -162,7 +160,6 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
         ("coordination_url", None, "agent setting coordination_url is None; a text is required"),
         ("session", "", "agent setting session is ''; a text is required"),
         ("pilot", 7, "agent setting pilot is 7; a text is required"),
-        ("service", [], "agent setting service is []; a text is required"),
         ("label", 1, "agent setting label is 1; a text is required"),
         ("key", "xyz", "agent setting key is not hexadecimal"),
         ("sandbox", "here", "agent setting sandbox is 'here'; an absolute path is required"),

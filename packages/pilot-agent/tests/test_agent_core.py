@@ -226,7 +226,7 @@ def test_what_does_not_start_soon_is_asked_back() -> None:
     bench.tell(ExecutorEvents(0, retracted=["c", "b"]))
     assert not bench.every(SendStart), "the rate has faded: they wait here"
     bench.tell(Tick(), after_s=3.0)
-    assert bench.letters == {"b": "U", "c": "U"}, "other pilots may have cores for them"
+    assert bench.letters == {"b": "H", "c": "H"}, "other pilots may have cores for them"
 
 
 # --- large units ---

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core_builders import SHORT, Bench, end, short_units_run, unit
 from pilot_agent.actions import Claim, Finish, Report, SendRetract, SendStart, WakeAt
 from pilot_agent.core import CoreSettings
-from pilot_agent.core.claims import PASS_ON
+from pilot_agent.core.claims import MOST_ASIDE, PASS_ON
 from pilot_agent.events import (
+    CancelRequested,
     Doorbell,
     DrainRequested,
+    Event,
     ExecutorEvents,
     ExecutorLost,
     ExecutorUp,
@@ -86,20 +90,68 @@ def test_the_pilots_walltime_ends_its_units_in_time() -> None:
     assert bench.only(Finish) == Finish("Done", "walltime")
 
 
-def test_units_that_could_not_end_are_not_started_and_not_claimed_again_at_once() -> None:
+def with_a_long_unit(attempt: int = 1) -> Bench:
+    """Return a bench whose pilot has ten minutes left, and a unit that asks for eleven."""
     bench = Bench(2, settings=CoreSettings(end_s=1600.0, margin_s=0.0))
-    bench.opened(unit("long", walltime=11), unit("short", walltime=9))
-    assert (set(bench.placed), bench.letters) == ({"short"}, {"long": "U"})
-    bench.confirmed()
-    bench.tell(Doorbell())
-    assert bench.every(Claim) == [PASS_ON]
-    bench.claimed()
+    bench.opened(unit("long", attempt=attempt, walltime=11), unit("short", walltime=9))
+    assert set(bench.placed) == {"short"}
+    return bench
+
+
+def test_a_unit_that_could_not_end_is_kept_for_a_while_and_does_not_stop_the_others() -> None:
+    bench = with_a_long_unit()
+    assert (bench.reported, bench.core.held()) == ([], [("long", 1), ("short", 1)])
+    assert bench.only(Claim) is not PASS_ON
+    bench.claimed(unit("next"))
+    assert set(bench.placed) == {"next"}
+    bench.tell(Tick(), after_s=0.9)
+    assert not bench.reported
+    bench.tell(Tick(), after_s=0.1)
+    assert bench.letters == {"long": "H"}
+
+
+@pytest.mark.parametrize(("attempt", "pause_s"), [(2, 2.0), (7, 60.0), (80, 60.0)])
+def test_a_unit_that_could_not_end_is_kept_longer_each_time(attempt: int, pause_s: float) -> None:
+    bench = with_a_long_unit(attempt)
+    bench.tell(Tick(), after_s=pause_s - 0.1)
+    assert not bench.reported
+    bench.tell(Tick(), after_s=0.1)
+    assert bench.letters == {"long": "H"}
+
+
+@pytest.mark.parametrize(
+    ("event", "letter"),
+    [
+        (CancelRequested(["long"]), "C"),
+        (DrainRequested(), "U"),
+        (StopRequested(), "U"),
+        (Fenced(["long"]), None),
+    ],
+)
+def test_a_unit_that_is_kept_goes_with_whatever_ends_it(event: Event, letter: str | None) -> None:
+    bench = with_a_long_unit()
+    bench.tell(event)
+    assert bench.letters.get("long") == letter
+    assert "long" not in bench.core.table.records
+    bench.tell(Tick(), after_s=5.0)
+    assert "long" not in bench.letters
+
+
+def test_without_a_lease_a_unit_that_is_kept_stays_until_redis_is_back() -> None:
+    bench = with_a_long_unit()
+    bench.tell(LeaseEnded())
+    bench.tell(Tick(), after_s=5.0)
+    assert (bench.reported, ("long", 1) in bench.core.held()) == ([], True)
+    bench.tell(LinkBack())
+    assert bench.letters == {"long": "H"}
+
+
+def test_no_more_than_some_units_are_kept_from_other_pilots() -> None:
+    bench = Bench(1000, settings=CoreSettings(end_s=1600.0, margin_s=0.0))
+    bench.opened(*(unit(f"long{number}", walltime=11) for number in range(MOST_ASIDE)))
+    assert not bench.every(Claim)
     bench.tell(Tick(), after_s=1.0)
     assert bench.every(Claim)
-    bench.claimed(unit("long", attempt=2, walltime=11))
-    bench.confirmed()
-    bench.tell(Doorbell(), after_s=1.5)
-    assert bench.every(Claim) == [PASS_ON], "each time it waits longer"
 
 
 # --- the lease, other pilots ---
@@ -188,14 +240,35 @@ def test_without_any_executor_units_wait_for_a_new_one() -> None:
     assert bench.placed == {"b": [0]}
 
 
-def test_the_journal_of_a_lost_executor_says_what_ended_and_what_may_have_followed() -> None:
+def test_the_journal_of_a_lost_executor_says_what_ended_and_what_followed() -> None:
     bench = short_units_run(1)
     bench.claimed(unit("b"), unit("c"))
     (running,) = set(bench.core.table.records) - {"b", "c"}
-    bench.tell(ExecutorLost(0, [[running, 1, end()]]))
+    bench.tell(ExecutorLost(0, [[running, 1, end()]], begun=[["b", 1]]))
     bench.tell(Tick(), after_s=0.01)
     pending = {item.id: item.letter for item in bench.core.table.reports.pending()}
     assert pending == {running: "D", "b": "L", "c": "U"}
+
+
+def test_what_a_lost_executor_held_ahead_has_not_run_because_another_unit_ended() -> None:
+    bench = short_units_run(1)
+    bench.claimed(unit("b"), unit("c"))
+    (running,) = set(bench.core.table.records) - {"b", "c"}
+    bench.core.termination.retract(bench.core.table.records["b"])
+    bench.tell(ExecutorLost(0, [[running, 1, end()]]))
+    bench.tell(Tick(), after_s=0.01)
+    pending = {item.id: item.letter for item in bench.core.table.reports.pending()}
+    assert pending == {running: "D", "b": "U", "c": "U"}
+
+
+def test_a_unit_that_came_back_from_an_executor_is_not_lost_with_it() -> None:
+    bench = short_units_run(1, executors=1)
+    bench.claimed(unit("b"))
+    bench.core.termination.retract(bench.core.table.records["b"])
+    bench.tell(ExecutorEvents(0, retracted=["b"]), after_s=1.0)
+    bench.tell(ExecutorLost(0))
+    assert ("b", 1) in bench.core.held()
+    assert "b" not in {item.id for item in bench.core.table.reports.pending()}
 
 
 def test_a_chained_unit_that_a_lost_executor_had_begun_is_lost_and_not_given_back_free() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from core_builders import Request
-from core_simulation import World
+from core_simulation import TOO_LONG, World
 from pilot_agent.events import DrainRequested, Event, StopRequested
 
 CORES = 6
@@ -19,7 +19,7 @@ REQUESTS = st.builds(
     gpus=st.sampled_from([0, 0, 0, 1, 2]),
     memory_mb=st.sampled_from([0, 0, 400, 1000]),
     priority=st.sampled_from([0, 0, 5, -5]),
-    walltime=st.sampled_from([None, None, 0.01]),
+    walltime=st.sampled_from([None, None, 0.01, TOO_LONG]),
     max_restarts=st.sampled_from([3, 3, 0]),
 )
 

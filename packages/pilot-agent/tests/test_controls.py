@@ -18,7 +18,7 @@ class Obedience:
 
     def __init__(self) -> None:
         self.events: list[events.Event] = []
-        self.controls = Controls(SEAL, "p-a", self.events.append)
+        self.controls = Controls(SEAL, "p-a", self.events.append, lambda: None)
 
     def told(self, *messages: tuple[int, bytes]) -> list[events.Event]:
         self.events.clear()

@@ -22,7 +22,14 @@ from pilot_agent.outcome import Outcome, ServerClock
 from pilot_agent.redis_link import LinkLostError, RedisLink, ServerFullError
 from pilot_protocol import pilot_ops, unit_ops
 from pilot_protocol.errors import CoordinationError, VersionError
-from pilot_protocol.operation import BarrierError, FencedError, Operation, PilotEndedError, Query
+from pilot_protocol.operation import (
+    ORDERS_PER_REPLY,
+    BarrierError,
+    FencedError,
+    Operation,
+    PilotEndedError,
+    Query,
+)
 from pilot_protocol.signing import Seal
 from pilot_protocol.version import PROTOCOL
 
@@ -30,7 +37,7 @@ LEASE_S = 30.0
 LOST = LinkLostError("cut")
 DONE = Report([ReportItem("cu-a-1", 1, "D", end=end())])
 CONFIG = AgentConfig(
-    Path("agent.json"), "redis://nowhere", "s-a", bytes(32), "p-a", "pcs-a", 2, Path("/s"), lease_s=LEASE_S
+    Path("agent.json"), "redis://nowhere", "s-a", bytes(32), "p-a", 2, Path("/s"), lease_s=LEASE_S
 )
 
 Answer = Union[Exception, Callable[[], Any], Any]
@@ -43,7 +50,7 @@ class ScriptedLink(RedisLink):
         super().__init__("redis://nowhere", 1.0)
         self.boot = "boot-1"
         self.protocol: str | None = PROTOCOL
-        self.record: dict[bytes, bytes] = {}
+        self.record = {b"epoch": b"100", b"instance": b"nonce"}
         self.said: list[str] = []
         self.ready: dict[str, deque[Answer]] = {}
         self.bell: asyncio.Queue[str] = asyncio.Queue()
@@ -164,6 +171,17 @@ def test_what_got_no_answer_is_said_again_on_a_new_connection(talk: Talk) -> Non
     assert talk.heard(events.ReportConfirmed) == 1
 
 
+def test_more_orders_than_a_reply_holds_are_asked_for_at_once(talk: Talk) -> None:
+    talk.connected()
+    full = tuple((number, b"order") for number in range(1, ORDERS_PER_REPLY + 1))
+    talk.link.answer("beat_pilot", pilot_ops.Beaten(0, False, full))
+    talk.link.bell.put_nowait("control")
+    assert talk.said() == ["beat_pilot", "beat_pilot"]
+    talk.link.answer("claim_units", unit_ops.Claimed(0, full, ()))
+    talk.coordinator.claim(Claim(1, 1, 0))
+    assert talk.said() == ["claim_units", "beat_pilot"]
+
+
 def test_a_claim_is_repeated_under_its_number(talk: Talk) -> None:
     talk.connected()
     talk.link.answer("claim_units", LOST)
@@ -198,7 +216,26 @@ def test_a_server_that_started_again_is_told_what_it_may_have_forgotten(talk: Ta
     talk.loop.advance(LEASE_S / 3)
     talk.loop.advance(0.05)
     assert talk.said() == ["beat_pilot", "connect", "sync_pilot", "beat_pilot"]
-    assert events.ReportsFound(DONE.items) in talk.events
+    assert events.ServerForgot(DONE.items) in talk.events
+
+
+@pytest.mark.parametrize("record", [{}, {b"state": b"Pending"}, {b"epoch": b"99", b"instance": b"nonce"}])
+def test_a_server_that_came_back_without_the_pilot_hears_first_whose_reports_these_are(
+    talk: Talk, record: dict[bytes, bytes]
+) -> None:
+    talk.connected()
+
+    def core(event: events.Event) -> None:
+        if isinstance(event, events.ServerForgot):
+            talk.coordinator.report(DONE)
+
+    talk.on_event = core
+    talk.link.answer("beat_pilot", LOST)
+    talk.link.boot, talk.link.record = "boot-2", record
+    talk.loop.advance(LEASE_S / 3)
+    talk.loop.advance(0.05)
+    assert talk.said()[1:5] == ["connect", "register_pilot", "report_units", "sync_pilot"]
+    assert talk.heard(events.ServerForgot) == 1
 
 
 def test_a_heartbeat_goes_before_reports_that_do_not_end(talk: Talk) -> None:
@@ -279,6 +316,10 @@ def test_a_pilot_that_the_server_has_forgotten_is_taken_up_again(
     talk.link.answer("beat_pilot", FencedError("newer"))
     talk.loop.advance(LEASE_S / 3)
     assert talk.said() == ["beat_pilot", "register_pilot", "sync_pilot", "beat_pilot"]
+    has_forgotten = record.get(b"epoch") != b"101"
+    assert talk.heard(events.ServerForgot) == has_forgotten, (
+        "what it forgot of the pilot it forgot of its units"
+    )
 
 
 def test_a_lost_pilot_tells_all_its_results_before_it_asks_for_its_place(talk: Talk) -> None:

@@ -97,11 +97,6 @@ def test_unit_leads_its_own_process_group(head: Head) -> None:
     assert pid == group
 
 
-def test_umask_of_an_order_holds_for_that_unit(head: Head) -> None:
-    assert head.shell("cu-1", "umask", umask=0o027)["out"].strip() == "0027"
-    assert head.shell("cu-2", "umask")["out"].strip() == head.shell("cu-3", "umask")["out"].strip() != "0027"
-
-
 def test_pre_exec_and_post_exec_surround_the_program(head: Head) -> None:
     end = head.run(
         "cu-1",

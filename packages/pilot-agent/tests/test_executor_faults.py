@@ -33,6 +33,14 @@ def start_shell(head: Head, unit: str, script: str) -> int:
     return head.wait_started(unit)
 
 
+def test_what_a_unit_left_does_not_meet_the_next_one(head: Head, signpost: Signpost) -> None:
+    used = head.shell("cu-1", "pwd")["out"]
+    left = head.shell("cu-2", f"pwd; {DAEMON.format(signpost.path)} read line < {signpost.path}")["out"]
+    signpost.wait_for_silence()
+    assert left == used, "a lane is used again"
+    assert head.shell("cu-3", "pwd")["out"] != left, "unless somebody may still write there"
+
+
 def test_term_ends_a_unit(head: Head) -> None:
     head.start(head.order("cu-1", ["/bin/sleep", "1000"]))
     head.wait_started("cu-1")

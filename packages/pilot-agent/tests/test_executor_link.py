@@ -134,9 +134,27 @@ def test_an_executor_that_is_gone_takes_no_frames() -> None:
     async def act(wire: Wire) -> None:
         wire.executor.close()
         wire.link.send(["stop"])
-        assert wire.lost == [3]
+        wire.link.send(["stop"])
+        await wire.next_news()
         wire.link.send(["stop"])
         assert wire.lost == [3]
+
+    run(act)
+
+
+def test_an_executor_is_not_lost_while_it_is_spoken_to_and_its_last_words_are_heard() -> None:
+    async def act(wire: Wire) -> None:
+        wire.executor.sendall(encode_frame(["events", {}]))
+        wire.executor.close()
+        wire.link.send(["start", [1]])
+        wire.link.send(["start", [2]])
+        assert (wire.heard, wire.lost) == ([], [])
+        while not wire.lost:
+            await wire.next_news()
+        assert (len(wire.heard), wire.lost) == (1, [3])
+        wire.attach()
+        wire.link.send(["stop"])
+        assert await wire.received(1) == [["stop"]]
 
     run(act)
 

@@ -10,7 +10,7 @@ import pytest
 
 from pilot_agent.launch.single import unit_argv
 from pilot_agent.node.chain import Chain
-from pilot_agent.node.orders import OrderError, core_list, never_ran, parse_order
+from pilot_agent.node.orders import OrderError, never_ran, parse_order
 from pilot_agent.node.reports import FLUSH_DELAY_S, FLUSH_ENDS, Reports
 from pilot_agent.node.starter import Launch, Place
 from pilot_agent.spawn.failures import cannot
@@ -27,7 +27,7 @@ def launch(unit: str, width: int = 1) -> Launch:
 def test_order_has_defaults_and_passes_over_unknown_keys() -> None:
     order = parse_order({**ORDER, "key_of_a_later_version": 1})
     assert (order.id, order.attempt, order.args, order.env, order.cores) == ("cu-1", 2, [], {}, None)
-    assert (order.expand, order.pin, order.width, order.umask) == (True, False, 1, None)
+    assert (order.expand, order.pin, order.width) == (True, False, 1)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,6 @@ def test_order_has_defaults_and_passes_over_unknown_keys() -> None:
         ({"width": 0}, "at least 1, got 0"),
         ({"cores": []}, r"list of core numbers or null, got \[\]"),
         ({"cores": ["0"]}, "list of core numbers or null"),
-        ({"umask": "022"}, "umask of an order must be a number"),
         ({"sandbox": "relative"}, "absolute path"),
     ],
 )
@@ -57,13 +56,6 @@ def test_order_without_an_id_belongs_to_nobody() -> None:
     with pytest.raises(OrderError) as caught:
         parse_order({**ORDER, "id": 7})
     assert caught.value.unit == ""
-
-
-@pytest.mark.parametrize(
-    ("cores", "text"), [([3], "3"), ([0, 1], "0-1"), ([4, 0, 1, 2], "0-2,4"), ([8, 6, 4], "4,6,8")]
-)
-def test_cores_are_written_as_linux_does(cores: list[int], text: str) -> None:
-    assert core_list(cores) == text
 
 
 def test_chain_is_first_in_first_out_for_each_width() -> None:

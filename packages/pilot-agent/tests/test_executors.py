@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pilot_agent.executors import Executors
-from pilot_agent.node.frames import MAX_FRAME_BYTES, FrameError, encode_frame
+from pilot_agent.node.frames import MAX_FRAME_BYTES, PROTOCOL, FrameError, encode_frame
 
 _HEAD = """\
 import asyncio, json, os, signal, sys
@@ -99,6 +99,15 @@ def executors(wire: Wire, tmp_path: Path) -> Executors:
     executors = Executors(str(tmp_path), str(tmp_path), None, lambda _event: None)
     executors._links = [wire]  # type: ignore[list-item]
     return executors
+
+
+def test_an_executor_of_another_version_is_refused(executors: Executors) -> None:
+    with pytest.raises(
+        RuntimeError, match=f"executor 0 speaks version 0 of the frames, its head version {PROTOCOL};"
+    ):
+        executors._hear(0, ["hello", {"pid": 1, "protocol": 0}])
+    executors._hear(0, ["hello", {"pid": 1, "protocol": PROTOCOL}])
+    assert executors._ready == {0}
 
 
 def test_orders_that_are_too_long_for_one_frame_come_in_several(executors: Executors, wire: Wire) -> None:

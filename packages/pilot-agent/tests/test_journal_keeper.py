@@ -93,6 +93,14 @@ def test_a_full_segment_is_followed_by_one_that_begins_with_what_runs(journal: J
     assert (journal.folder / "head.2.jsonl").read_text() == '["S","cu-b-1",1,2]\n["C","cu-c-1",1]\n'
 
 
+def test_why_what_runs_is_to_end_outlives_the_segment_that_says_so(journal: Journal) -> None:
+    journal.running = [started("cu-b-1")._replace(cause=CANCELED)]
+    journal.keeper._writer._segment_bytes = 1
+    journal.keeper.note_confirmed([("cu-a-1", 1)])
+    (journal.folder / "head.1.jsonl").unlink()
+    assert journal.new_keeper().recover().causes == {("cu-b-1", 1): list(CANCELED)}
+
+
 def test_segments_in_use_are_kept_for_ever(journal: Journal) -> None:
     journal.pass_time(LONG_S)
     assert journal.names() == ["executor-0.1.jsonl", "head.1.jsonl"]

@@ -110,6 +110,35 @@ def test_pool_gives_each_unit_a_lane_of_its_own(tmp_path: Path) -> None:
     assert pool.take() is first
 
 
+def test_pool_gives_up_a_lane_in_which_somebody_may_still_write(tmp_path: Path) -> None:
+    pool = LanePool(str(tmp_path), 3)
+    first = pool.take()
+    left = os.dup(first.stdout.fd)
+    pool.may_be_written = True
+    pool.give_back(first)
+    os.write(left, b"late")
+    pool.may_be_written = False
+    second = pool.take()
+    assert second.work != first.work
+    assert second.stdout.take(str(tmp_path / "own")) == Captured(b"", "")
+    assert os.listdir(tmp_path) == ["3-1"]
+    os.close(left)
+
+
+def test_what_is_written_late_into_a_lane_that_was_given_up_stays(lane: Lane) -> None:
+    Path(lane.work, "late").touch()
+    lane.retire()
+    assert os.listdir(lane.work) == ["late"]
+
+
+def test_lane_that_cannot_be_made_leaves_no_file_open(tmp_path: Path) -> None:
+    (tmp_path / "lane" / "stderr").mkdir(parents=True)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(IsADirectoryError):
+        Lane(str(tmp_path / "lane"))
+    assert os.listdir("/proc/self/fd") == before
+
+
 def test_lane_that_cannot_be_made_fails_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match=r"folder for output .*/file/0-0' cannot be made: Not a directory"):

@@ -146,8 +146,9 @@ def test_pbs_pro() -> None:
 
 
 def test_pbs_pro_that_does_not_answer_leaves_the_node_file() -> None:
-    allocation = read(PBS, jobs.PBS_PRO, {"PBS_NODEFILE": "node1\nnode2\n"})
-    assert (allocation.nodes, allocation.end_s) == ((NodeShare("node1", 2), NodeShare("node2", 2)), None)
+    for lines in ("node1\nnode2\n", jobs.PBS_PRO_NODES):  # one process in each chunk, and one on each core
+        allocation = read(PBS, jobs.PBS_PRO, {"PBS_NODEFILE": lines})
+        assert (allocation.nodes, allocation.end_s) == ((NodeShare("node1", 2), NodeShare("node2", 2)), None)
 
 
 def test_torque() -> None:

@@ -1,4 +1,4 @@
-"""Choosing cores from a bitmap, and naming them."""
+"""Choosing cores from a bitmap."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilot_agent.scheduler.placement import Shape, choose_cores, core_numbers, core_text, first_core
+from pilot_agent.scheduler.placement import Shape, choose_cores, core_numbers, first_core
 
 
 @pytest.mark.parametrize(
@@ -36,21 +36,9 @@ def test_exactly_the_asked_number_of_free_cores_is_chosen(free: int, data: st.Da
         assert core_numbers(chosen) == list(range(first_core(chosen), first_core(chosen) + count))
 
 
-@pytest.mark.parametrize(
-    ("cores", "text"), [(0, ""), (1, "0"), (0b11, "0-1"), (0b10011, "0-1,4"), (0b1111 << 8 | 1, "0,8-11")]
-)
-def test_cores_are_named_by_runs(cores: int, text: str) -> None:
-    assert core_text(cores) == text
-
-
-@given(st.integers(1, (1 << 70) - 1))
-def test_numbers_and_text_name_the_same_cores(cores: int) -> None:
-    named: list[int] = []
-    for run in core_text(cores).split(","):
-        first, _, last = run.partition("-")
-        named += range(int(first), int(last or first) + 1)
-    assert named == core_numbers(cores)
-    assert sum(1 << core for core in named) == cores
+@given(st.integers(0, (1 << 70) - 1))
+def test_the_numbers_are_those_of_the_bits(cores: int) -> None:
+    assert sum(1 << core for core in core_numbers(cores)) == cores
 
 
 def test_only_one_core_alone_is_plain() -> None:

@@ -105,7 +105,7 @@ def test_the_job_starts_the_agent(place: LocalPlace, bundle: Bundle) -> None:
     done = place.run(shlex.quote(staged.script))
     assert (done.code, done.err) == (
         3,
-        "pilot-agent: agent setting cores is None; a whole number of at least 1 is required\n",
+        "pilot-agent: agent setting coordination_url is None; a text is required\n",
     )
 
 

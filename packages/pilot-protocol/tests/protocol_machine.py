@@ -20,7 +20,7 @@ SERVICES = st.sampled_from((SERVICE, OTHER_SERVICE))
 OWNERS = st.sampled_from((OWNER, OTHER_OWNER))
 SLOTS = st.integers(0, len(SIZES) - 1)
 UNITS = st.integers(0, 60)
-LETTERS = st.sampled_from("RDELUSFC")
+LETTERS = st.sampled_from("RDELUHSFC")
 ASKED = st.sampled_from(
     ((8, 8, True), (1, 1, False), (3, 2, True), (0, 4, True), (2, 8, False), (5, 0, True))
 )

@@ -106,6 +106,8 @@ def check_places(keys: Mapping[str, Any], records: Mapping[str, UnitRecord]) -> 
     assert having == held
     canceling = set(keys.get("cancels", ()))
     assert canceling <= {name for _, name in having}, "an ended unit is still to be canceled"
+    in_vain = {records[name].letter for name in keys.get("vain_claims", ())}
+    assert not in_vain & {"R", *FINAL}, "claims of a unit that started, or ended, are still counted"
 
 
 def check_dependencies(keys: Mapping[str, Any], records: Mapping[str, UnitRecord]) -> None:

@@ -31,13 +31,13 @@ SCRIPT_COMMANDS = (
     "hget", "hmget", "hset", "hsetnx", "hdel", "hexists", "hlen", "hkeys", "hvals", "hincrby",
     "lindex", "llen", "lpop", "lpush", "lrange", "lrem", "ltrim", "rpush",
     "sadd", "scard", "sismember", "smembers", "srem",
-    "xadd", "zadd", "zrange", "zrangebyscore", "zrem", "zrevrange",
+    "xadd", "zadd", "zrange", "zrangebyscore", "zrem", "zrevrange", "zscore",
 )  # fmt: skip
 """What the scripts call."""
 
 OTHER_COMMANDS = (
     "hello", "auth", "ping", "info", "evalsha", "eval",
-    "blpop", "hgetall", "xrange", "xrevrange", "xread", "zscore",
+    "blpop", "hgetall", "xrange", "xrevrange", "xread",
 )  # fmt: skip
 """What clients and agents say beside them: hello and auth to log in, the others to run scripts, to wait and to read."""
 

@@ -46,23 +46,31 @@ def test_before_a_claim(session: ScriptedSession) -> None:
     assert session.pilot().claim(2) == []
 
 
-def test_the_agent_is_asked_once(session: ScriptedSession) -> None:
+@pytest.mark.parametrize("said", ["", "S", "R"])
+def test_the_agent_is_asked_once(session: ScriptedSession, said: str) -> None:
     pilot = claimed(session)
+    if said:
+        pilot.report((0, 1, said))
     assert [session.cancel(0), session.cancel(0)] == ["4", "4"]
     assert pilot.bells() == [b"control"]
     assert [order for _, order in pilot.beat().controls] == [b"cancel 0"]
     assert pilot.report((0, 1, "C")) == "1"
     assert session.letters(0) == "C"
+    assert session.cancel(0) == "2"
 
 
+@pytest.mark.parametrize("runs", [False, True])
 @pytest.mark.parametrize(
     ("said", "state"), [("D", "D"), ("F", "F"), ("C", "C"), ("U", "C"), ("E", "C"), ("L", "C")]
 )
-def test_whichever_is_first(session: ScriptedSession, said: str, state: str) -> None:
+def test_whichever_is_first(session: ScriptedSession, said: str, state: str, runs: bool) -> None:
     pilot = claimed(session, retries=1, max_restarts=1)
+    if runs:
+        pilot.report((0, 1, "R"))
     session.cancel(0)
     assert pilot.report((0, 1, said)) == "1"
     assert session.letters(0) == state
+    assert session.reason(0) == ("canceled" if said in "UEL" else None)
 
 
 @pytest.mark.parametrize("said", ["", "S", "R"])
@@ -88,6 +96,14 @@ def test_one_that_must_not_run_again_is_canceled_and_not_lost(session: ScriptedS
     pilot.report((0, 1, "R"))
     session.cancel(0)
     pilot.end("Failed")
+    assert (session.letters(0), session.reason(0)) == ("C", "canceled")
+
+
+def test_one_that_its_agent_lost_and_must_not_run_again_is_canceled(session: ScriptedSession) -> None:
+    pilot = claimed(session, max_restarts=0)
+    pilot.report((0, 1, "R"))
+    session.cancel(0)
+    assert pilot.report((0, 1, "L")) == "1"
     assert (session.letters(0), session.reason(0)) == ("C", "canceled")
 
 

@@ -24,11 +24,11 @@ def test_a_repeated_number_gives_the_same_units_the_next_one_others(session: Scr
 
 
 def test_a_repeated_number_leaves_out_what_has_started(session: ScriptedSession) -> None:
-    session.submit(0, 1, 2)
+    session.submit(*range(4))
     pilot = session.pilot()
-    pilot.claim(3)
-    pilot.report((0, 1, "R"), (1, 1, "U"))
-    assert pilot.claim(3, again=True) == [2]
+    pilot.claim(4)
+    pilot.report((0, 1, "R"), (1, 1, "U"), (2, 1, "D"))
+    assert pilot.claim(4, again=True) == [3]
 
 
 def test_a_repeated_empty_claim_takes_nothing_later(session: ScriptedSession) -> None:
@@ -63,21 +63,33 @@ def test_one_by_one_the_order_is_the_same(session: ScriptedSession) -> None:
     assert [pilot.claim(1, cores=16) for _ in range(6)] == [[1], [2], [0], [3], [4], []]
 
 
+def test_owners_share_a_pilot_in_order_of_submission(session: ScriptedSession) -> None:
+    pilot = session.pilot()
+    for number in range(4):
+        session.submit(number, into=queue(owner=(OWNER, pilot.name)[number % 2]))
+    assert pilot.claim(4) == [0, 1, 2, 3]
+
+
 MISFITS = {
-    "cores": shape_of(8, 1),
-    "block": shape_of(4, 4),
+    "cores": shape_of(5, 1),
+    "block": shape_of(3, 3),
     "gpus": shape_of(1, 1, gpus=2),
-    "memory": shape_of(1, 1, memory_mb=2000),
+    "memory": shape_of(1, 1, memory_mb=1001),
 }
 
 
 @pytest.mark.parametrize("shape", MISFITS.values(), ids=MISFITS.keys())
 def test_what_does_not_fit_is_skipped(session: ScriptedSession, shape: str) -> None:
     session.submit(0, into=queue_name(OWNER, ",", shape, 9))
-    session.submit(1, into=queue_name(OWNER, ",", shape_of(2, 2, 1, 1000), 0))
+    session.submit(1, into=queue_name(OWNER, ",", shape_of(4, 2, 1, 1000), 0))
     pilot = session.pilot(cores=4, node_cores=2, gpus=1, memory_mb=1000)
     assert pilot.claim(4, cores=4, reserve=True) == [1]
     assert session.letters(0) == "N"
+
+
+def test_who_tells_of_no_gpus_has_none(session: ScriptedSession) -> None:
+    session.submit(0, into=queue(gpus=1))
+    assert session.pilot().claim(1) == []
 
 
 def test_others_queues_are_not_looked_into(session: ScriptedSession) -> None:
@@ -93,6 +105,7 @@ RESERVES: dict[str, tuple[tuple[int, ...], int, bool, list[int]]] = {
     "too large is left": ((8, 1), 4, False, [1]),
     "one too large comes": ((8, 1), 4, True, [0, 1]),
     "only one of them": ((8, 8, 1), 4, True, [0, 2]),
+    "its cores are not counted": ((4, 4, 1, 1), 1, True, [0, 2]),
     "what fits comes first if it was there first": ((1, 8, 1), 4, True, [0, 1, 2]),
     "a remainder is filled": ((3, 3, 1), 4, False, [0, 2]),
     "a remainder is reserved": ((3, 3, 1), 4, True, [0, 1, 2]),
@@ -108,6 +121,11 @@ def test_cores_and_the_reserve(
         session.submit(number, into=queue(cores))
     pilot = session.pilot(cores=8)
     assert pilot.claim(8, cores=free, reserve=reserve) == taken
+
+
+def test_who_asks_for_no_unit_gets_none(session: ScriptedSession) -> None:
+    session.submit(0)
+    assert session.pilot().claim(0, cores=1) == []
 
 
 def test_a_wish_for_a_place_prefers_who_is_there(session: ScriptedSession) -> None:

@@ -186,6 +186,26 @@ def test_a_lost_bell_is_rung_again_by_a_beat(asleep: ScriptedSession) -> None:
     assert asleep.letters(0) == "A"
 
 
+def test_a_bell_that_was_lost_on_its_way_rings_again_with_the_next_beat(asleep: ScriptedSession) -> None:
+    pilot = hungry(asleep, "p-aaaaaaaa", 4)
+    asleep.submit(0)
+    assert pilot.answer_bell() == [WORK], "taken by a connection that nobody reads"
+    pilot.beat()
+    assert pilot.bells() == [WORK]
+    assert pilot.claim(4) == [0]
+    pilot.beat()
+    assert pilot.bells() == []
+
+
+def test_a_beat_rings_for_nothing_that_the_pilot_cannot_take(asleep: ScriptedSession) -> None:
+    pilot = asleep.pilot("p-aaaaaaaa", cores=1)
+    pilot.ask(0)
+    asleep.submit(0, into=queue(4))
+    asleep.submit(1, into=queue(owner="p-bbbbbbbb"))
+    pilot.beat()
+    assert pilot.bells() == []
+
+
 def test_a_claim_that_met_too_many_canceled_units_goes_on(asleep: ScriptedSession) -> None:
     pilot = asleep.pilot()
     for first in range(0, 6_000, 500):

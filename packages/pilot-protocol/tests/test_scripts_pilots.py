@@ -126,6 +126,19 @@ def test_orders_come_until_they_were_seen(session: ScriptedSession) -> None:
     assert [text for _, text in pilot.beat().controls] == [b"three"]
 
 
+def test_a_reply_brings_the_next_500_orders_and_those_seen_are_gone(session: ScriptedSession) -> None:
+    pilot = session.pilot()
+    for number in range(1100):
+        order(session, pilot, b"%d" % number)
+    heard: list[bytes] = []
+    while controls := pilot.beat().controls:
+        heard += [text for _, text in controls]
+        assert len(controls) == min(500, 1100 - len(heard) + len(controls))
+        pilot.seen = controls[-1][0]
+    assert heard == [b"%d" % number for number in range(1100)]
+    assert not session.client.exists(session.keys.named(f"control:{pilot.name}"))
+
+
 def test_many_orders_do_not_run_ahead_of_the_clock_that_a_server_comes_back_with(
     session: ScriptedSession,
 ) -> None:

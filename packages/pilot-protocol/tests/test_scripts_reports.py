@@ -51,7 +51,8 @@ def test_several_at_once_in_the_order_said(session: ScriptedSession) -> None:
     pilot = session.pilot()
     pilot.claim(3)
     assert (
-        pilot.report((0, 1, "R"), (0, 1, "D"), (1, 1, "D"), (1, 1, "D"), (9, 1, "D"), (2, 0, "D")) == "111230"
+        pilot.report((0, 1, "R"), (0, 1, "D"), (1, 1, "D"), (1, 1, "D"), (9, 1, "D"), (2, 0, "D"), (2, 1, ""))
+        == "1112300"
     )
     assert session.letters(0, 1, 2, 3) == "DDAN"
 
@@ -66,6 +67,17 @@ def test_results_are_kept_of_ended_units(session: ScriptedSession, said: str, to
     assert session.link.query(reads.results(session.keys, [unit_id(0)])) == [told]
 
 
+@pytest.mark.parametrize("letter", "DFC")
+def test_an_end_is_final(session: ScriptedSession, letter: str) -> None:
+    session.submit(0, retries=3)
+    pilot = session.pilot()
+    pilot.claim(1)
+    pilot.report((0, 1, letter), result=b"first")
+    assert pilot.report(*((0, 1, later) for later in "SRDFCELU"), result=b"second") == "22222222"
+    assert session.letters(0) == letter
+    assert session.link.query(reads.results(session.keys, [unit_id(0)])) == [b"first"]
+
+
 @pytest.mark.parametrize("allowed", [0, 1, 3])
 @pytest.mark.parametrize(("letter", "wish"), [("E", "retries"), ("L", "max_restarts")])
 def test_it_is_tried_again_as_often_as_allowed(
@@ -78,15 +90,28 @@ def test_it_is_tried_again_as_often_as_allowed(
         assert session.letters(0) == "N"
         assert pilot.claim(1) == [0]
         assert pilot.report((0, attempt, "R"), (0, attempt, letter)) == "11"
+        pilot.report((0, attempt, letter))  # told twice, it costs once
+        record = session.record(0)
+        assert max(record.retries_left, record.restarts_left) == max(0, allowed - attempt)
     assert session.letters(0) == "F"
     assert pilot.claim(1) == []
 
 
-def test_what_is_tried_again_goes_first(session: ScriptedSession) -> None:
+def test_retries_that_were_asked_for_are_not_poison(session: ScriptedSession) -> None:
+    session.submit(0, retries=120)
+    pilot = session.pilot()
+    for attempt in range(1, 111):
+        pilot.claim(1)
+        pilot.report((0, attempt, "E"))
+    assert session.letters(0) == "N"
+
+
+@pytest.mark.parametrize("letter", "EU")
+def test_what_comes_back_goes_first_and_keeps_its_order(session: ScriptedSession, letter: str) -> None:
     session.submit(0, 1, 2, 3, retries=1)
     pilot = session.pilot()
     pilot.claim(2)
-    assert pilot.report((0, 1, "E"), (1, 1, "E")) == "11"
+    assert pilot.report((0, 1, letter), (1, 1, letter)) == "11"
     assert pilot.claim(4) == [0, 1, 2, 3]
 
 
@@ -158,5 +183,47 @@ def test_an_agent_that_was_replaced_is_told(session: ScriptedSession) -> None:
     assert pilot.report((0, 1, "D")) == "1"
 
 
+def test_events_tell_what_changed_once_per_script(session: ScriptedSession) -> None:
+    start = session.link.query(reads.last_event(session.keys))
+    session.submit(0, 1)
+    pilot = session.pilot()
+    pilot.claim(2)
+    pilot.report((0, 1, "R"), (1, 1, "D"))
+    pilot.report((0, 1, "L"))
+    pilot.end()
+    told = session.link.query(reads.events(session.keys, start, 1))
+    assert [(dict(event.units), list(event.pilots)) for event in told] == [
+        ({}, [(pilot.name, "Pending")]),
+        ({}, [(pilot.name, "Running")]),
+        ({"R": [unit_id(0)], "D": [unit_id(1)]}, []),
+        ({"N": [unit_id(0)]}, []),
+        ({}, [(pilot.name, "Done")]),
+    ]
+
+
 def test_nothing_to_say_is_fine(session: ScriptedSession) -> None:
     assert session.pilot().report_all([]).outcomes == ""
+
+
+def test_claims_in_vain_count_from_the_last_start_on(session: ScriptedSession) -> None:
+    session.submit(0, retries=200)
+    pilot = session.pilot()
+    for attempt in range(1, 120):
+        pilot.claim(1)
+        pilot.report((0, attempt, "R" if attempt % 2 else "E"), (0, attempt, "E"))
+    pilot.claim(1)
+    pilot.report((0, 120, "U"))
+    assert session.letters(0) == "N"
+    assert session.client.hgetall(session.keys.named("vain_claims")) == {b"cu-abcdef-0": b"1"}
+    pilot.claim(1)
+    pilot.report((0, 121, "R"))
+    assert not session.client.exists(session.keys.named("vain_claims"))
+
+
+def test_what_an_agent_chooses_not_to_start_is_no_poison(session: ScriptedSession) -> None:
+    session.submit(0, max_restarts=0)
+    pilot = session.pilot()
+    for attempt in range(1, 151):
+        assert pilot.claim(1) == [0]
+        assert pilot.report((0, attempt, "H")) == "1"
+    assert session.letters(0) == "N"

@@ -6,7 +6,7 @@ import pytest
 
 from pilot_protocol import pilot_ops, reads, unit_ops
 from pilot_protocol.keys import Keys
-from pilot_protocol.operation import NoSessionError, PilotEndedError
+from pilot_protocol.operation import NoSessionError, Operation, PilotEndedError
 from scripted_session import GROUP, OWNER, ScriptedSession, ServerLink, queue, unit_id
 
 DIRECT = "p-aaaaaaaa"
@@ -27,6 +27,22 @@ def test_said_again_it_leaves_a_unit_as_it_is(session: ScriptedSession, letter: 
     pilot.report((0, 1, letter))
     assert session.submit(0).added == 0
     assert session.letters(0) == letter
+
+
+def test_said_again_with_other_wishes_it_keeps_the_first_ones(session: ScriptedSession) -> None:
+    session.submit(0, into=queue(2))
+    session.submit(0, into=queue(1), retries=5)
+    assert (session.record(0).queue, session.record(0).retries_left) == (queue(2), 0)
+
+
+def test_a_batch_beyond_the_limits_of_lua_still_works(session: ScriptedSession) -> None:
+    many = range(9000)
+    assert session.submit(*many).added == 9000
+    assert session.submit(*range(9000, 18000), after=[20000]).refused[-1] == unit_id(17999)
+    pilot = session.pilot(cores=9000)
+    assert len(pilot.claim(9000)) == 1000  # clamped: the agent asks again
+    assert pilot.report(*((number, 1, "D") for number in many)) == "1" * 9000
+    assert session.cancel(*many) == "2" * 9000
 
 
 def test_keeps_descriptions_and_templates(session: ScriptedSession) -> None:
@@ -56,13 +72,21 @@ def test_refuses_a_queue_that_is_none_or_another_owners(session: ScriptedSession
     assert reply == unit_ops.Submitted(added=1, refused=(unit_id(0),))
 
 
+@pytest.mark.parametrize("header", ["", "queue", f"{queue()}|x|3|", f"{queue()}|1", f"{OWNER}/none|0|0|"])
+def test_refuses_a_header_that_cannot_be_read_alone(session: ScriptedSession, header: str) -> None:
+    good = unit_ops.submit(session.keys, GROUP, OWNER, [unit_ops.NewUnit(unit_id(0), queue(), b"d")], {})
+    arguments = [*good.arguments, unit_id(1), header, b"d"]
+    reply = session.run(Operation(good.script, good.prefix, arguments, good.parse))
+    assert reply == unit_ops.Submitted(1, (unit_id(1),))
+
+
 def test_refuses_a_pilot_that_has_ended_but_not_what_it_took_before(session: ScriptedSession) -> None:
     pilot = session.pilot(DIRECT)
     assert session.submit(0, into=queue(owner=DIRECT)).added == 1
     pilot.end("Canceled")
     assert session.letters(0) == "C"
     assert session.submit(0, into=queue(owner=DIRECT)).added == 0
-    with pytest.raises(PilotEndedError):
+    with pytest.raises(PilotEndedError, match="is Canceled"):
         session.submit(1, into=queue(owner=DIRECT))
 
 

@@ -19,8 +19,8 @@ class ReportItem(NamedTuple):
         id: The unit.
         attempt: The attempt that this is about.
         letter: ``R`` running, ``D`` done, ``F`` failed, ``C`` canceled, ``E`` failed by itself (a retry may follow),
-            ``L`` cut off, ``U`` never started.
-        reason: Empty for ``R``, ``D`` and ``U``, else one of :data:`pilot_protocol.messages.REASONS`. It holds
+            ``L`` cut off, ``U`` never started, ``H`` never started because the agent chose so.
+        reason: Empty for ``R``, ``D``, ``U`` and ``H``, else one of :data:`pilot_protocol.messages.REASONS`. It holds
             even where the END says otherwise: a canceled unit may have exited with 0.
         message: For people; may be empty.
         end: The executor's record; None when there is none.

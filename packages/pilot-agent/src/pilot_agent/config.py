@@ -35,7 +35,6 @@ class AgentConfig:
     session: str
     key: bytes = field(repr=False)
     pilot: str
-    service: str
     cores: int | None
     """None: all that the pilot's job has on this node."""
     sandbox: Path
@@ -65,11 +64,6 @@ class AgentConfig:
         """The lease in whole milliseconds."""
         return int(self.lease_s * 1000)
 
-    @property
-    def beat_s(self) -> float:
-        """Time between heartbeats: a third of the lease."""
-        return self.lease_s / 3
-
 
 _LEAST_LEASE_S = 1.0
 
@@ -91,7 +85,6 @@ def read_config(path: Path) -> AgentConfig:
         session=_text(content, "session"),
         key=_key(content),
         pilot=_text(content, "pilot"),
-        service=_text(content, "service"),
         cores=cores,
         sandbox=_folder(content, "sandbox"),
         lease_s=_number(content, "lease_s", DEFAULT_LEASE_S, least=_LEAST_LEASE_S),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from pilot_protocol.errors import ProtocolError
 from pilot_protocol.messages import ControlOrder
+from pilot_protocol.operation import ORDERS_PER_REPLY
 from pilot_protocol.signing import CANCEL, CONTROL, SIGNATURE_BYTES, Seal
 
 from . import events
@@ -24,10 +25,17 @@ class Controls:
         seal: The session's.
         pilot: The pilot's id, for which its orders are sealed.
         dispatch: Hands an event to the core.
+        ask_again: Called when a reply was full, so that more orders may wait; a stop may be among them.
     """
 
-    def __init__(self, seal: Seal, pilot: str, dispatch: Callable[[events.Event], None]) -> None:
-        self._seal, self._pilot, self._dispatch = seal, pilot, dispatch
+    def __init__(
+        self,
+        seal: Seal,
+        pilot: str,
+        dispatch: Callable[[events.Event], None],
+        ask_again: Callable[[], None],
+    ) -> None:
+        self._seal, self._pilot, self._dispatch, self._ask_again = seal, pilot, dispatch, ask_again
         self.seen = 0
         """Number of the last order that was obeyed; Redis forgets the ones up to it."""
 
@@ -43,6 +51,8 @@ class Controls:
                 self._dispatch(events.DrainRequested())
             elif order.verb == "stop":
                 self._dispatch(events.StopRequested())
+        if len(messages) >= ORDERS_PER_REPLY:
+            self._ask_again()
 
     def _read(self, record: bytes) -> ControlOrder | None:
         try:

@@ -65,8 +65,9 @@ class ExecutorLink:
             loop.add_writer(self._socket, self._write)
             return
         except OSError:
-            self._lose()
-            return
+            # Its last frames and its end are read in a turn of the loop's own: who sends is in the middle of a decision,
+            # and the orders that still follow from it are not for a successor.
+            self._unsent.clear()
         loop.remove_writer(self._socket)
 
     def _read(self) -> None:

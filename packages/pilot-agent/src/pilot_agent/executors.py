@@ -17,7 +17,7 @@ from typing import Any, Callable
 from . import events
 from .executor_link import ExecutorLink
 from .journal import read_records, segments
-from .node.frames import FrameError
+from .node.frames import PROTOCOL, FrameError
 from .node.launcher import start_executor
 from .spawn.process_tree import kill_descendants
 
@@ -79,6 +79,7 @@ class Executors:
     def _hear(self, executor: int, frame: Any) -> None:
         verb, content = frame
         if verb == "hello":
+            _check_frames(content["protocol"], executor)
             self._ready.add(executor)
         elif verb == "events":
             self._dispatch(events.ExecutorEvents(executor, *(content[name] for name in _FRAME_FIELDS)))
@@ -126,3 +127,12 @@ class Executors:
             await link.wait_closed(deadline)
             link.close()
         kill_descendants(os.getpid())
+
+
+def _check_frames(theirs: Any, executor: int) -> None:
+    """A head outlives its executors, and with them a change of the agent's files: a new head is of their version, too."""
+    if theirs != PROTOCOL:
+        raise RuntimeError(
+            f"executor {executor} speaks version {theirs} of the frames, its head version {PROTOCOL}; "
+            "the agent's files were changed while it ran"
+        )

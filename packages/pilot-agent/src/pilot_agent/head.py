@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 _STOP_PATIENCE_S = 3.0
 _GPU_NAMES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
-_ENDS = frozenset("DFCELU")
+_ENDS = frozenset("DFCELUH")
 _AGENT_DIED = Cause("L", "lost", "the agent died while it ran")
 
 
@@ -72,8 +72,10 @@ class Head:
         self._happened: deque[events.Event] = deque()
         self._came_back: Counter[tuple[str, int]] = Counter()
         """How often executors have given units back, by unit and attempt."""
+        self._asked_s: float | None = None
+        """When the report under way was made, if it holds all ends that were known."""
         self._complete_s = 0.0
-        """When a report last held all ends that were known."""
+        """When a report that held all ends that were known, and confirmed them, was made last."""
         self._perform: dict[type, Callable[[Any], None]] = {
             actions.SendStart: self._start,
             actions.SendPlace: self._place,
@@ -169,7 +171,9 @@ class Head:
 
     def _handed(self) -> list[Handed]:
         return [
-            self._hand_over(record.id, record.attempt, is_chained=record.phase == CHAINED)
+            self._hand_over(record.id, record.attempt, is_chained=record.phase == CHAINED)._replace(
+                cause=record.cause
+            )
             for record in self._core.table.records.values()
             if record.phase in (CHAINED, PLACED)
         ]
@@ -225,11 +229,13 @@ class Head:
 
     def _report(self, action: actions.Report) -> None:
         reports = self._core.table.reports
-        if not reports.outbox and not reports.held_back:
-            self._complete_s = asyncio.get_running_loop().time()
+        is_complete = not reports.outbox and not reports.held_back
+        self._asked_s = asyncio.get_running_loop().time() if is_complete else None
         self._require_coordinator().report(action)
 
     def _confirmed(self, items: Sequence[actions.ReportItem], outcomes: str) -> None:
+        if self._asked_s is not None and UNKNOWN not in outcomes:
+            self._complete_s = self._asked_s
         ended = [
             (item.id, item.attempt)
             for item, outcome in zip(items, outcomes)

@@ -24,6 +24,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from pilot_agent.node.frames import encode
+
 SEGMENT_BYTES = 4 * 1024 * 1024
 """Size from which a segment is full."""
 
@@ -34,7 +36,6 @@ Record = Sequence[Any]
 UnitAttempt = tuple[str, int]
 
 _SUFFIX = ".jsonl"
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class JournalWriter:
@@ -75,7 +76,7 @@ class JournalWriter:
         Raises:
             OSError: the disk is full or gone; what was written of them is cut off at the next `append`.
         """
-        self.append_lines("".join([_encode(record) + "\n" for record in records]))
+        self.append_lines("".join([encode(record) + "\n" for record in records]))
 
     def append_lines(self, lines: str) -> None:
         """Write records that are encoded already, each with a line feed behind it.

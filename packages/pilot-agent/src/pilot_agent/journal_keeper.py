@@ -2,8 +2,8 @@
 
 A segment is removed when it is closed and everything in it was confirmed at least one durability window ago: so long
 Redis may still come back without its last seconds, and the ends are then told again. What was started and has not
-ended is carried over when the head's own segment is closed. Times are those of a clock that never goes back: what a
-file system says about the age of a file may come from another clock.
+ended, and why it is to end, is carried over when the head's own segment is closed. Times are those of a clock that
+never goes back: what a file system says about the age of a file may come from another clock.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class Handed(NamedTuple):
     """For the how many-th time it was handed over."""
     is_chained: bool
     """Whether it starts when another unit ends, as far as the head knows."""
+    cause: Cause | None = None
+    """Why it was told to end."""
 
 
 _LOOK_EVERY_S = 5.0
@@ -92,7 +94,7 @@ class JournalKeeper:
         Raises:
             OSError: The disk is full or gone.
         """
-        self._writer.append([("T", name, attempt, *cause) for name, attempt, cause in units])
+        self._writer.append(_causes(units))
 
     def note_confirmed(self, units: Iterable[UnitAttempt]) -> None:
         """Write down ends that Redis has confirmed.
@@ -102,7 +104,9 @@ class JournalKeeper:
         """
         self._writer.append([("R", name, attempt) for name, attempt in units])
         if self._writer.full:
-            self._writer.rotate(_starts(self._running()))
+            running = list(self._running())
+            told = [(unit.id, unit.attempt, unit.cause) for unit in running if unit.cause]
+            self._writer.rotate([*_starts(running), *_causes(told)])
 
     def remove_old(self, confirmed_s: float, now_s: float) -> None:
         """Remove the segments that nobody needs any more, now and then.
@@ -143,5 +147,9 @@ def _starts(units: Iterable[Handed]) -> list[tuple[str | int, ...]]:
     # Hardly any unit comes back from an executor: the others get the shorter record.
     return [
         ("C" if is_chained else "S", name, attempt, *((times,) if times > 1 else ()))
-        for name, attempt, times, is_chained in units
+        for name, attempt, times, is_chained, _ in units
     ]
+
+
+def _causes(units: Iterable[tuple[str, int, Cause]]) -> list[tuple[str | int, ...]]:
+    return [("T", name, attempt, *cause) for name, attempt, cause in units]

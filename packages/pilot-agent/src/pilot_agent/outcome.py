@@ -11,7 +11,7 @@ from pilot_protocol.unit_ops import UnitReport
 
 from .actions import ReportItem
 
-_NO_END = ("R", "S", "U")
+_NO_END = ("R", "S", "U", "H")
 
 
 class ServerClock:

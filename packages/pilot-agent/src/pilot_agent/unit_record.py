@@ -6,6 +6,7 @@ Invariant: a unit is in exactly one phase, and the phase says where else it is k
     CONFIRMING  on a slot, waiting for Redis to confirm that it may start (at-most-once units)
     CHAINED     with an executor, to start on the cores of the next unit of its width that ends there
     PLACED      on a slot, its executor was told: it runs, or will before the executor reads anything else
+    ASIDE       among those that the pilot will not start, until it goes back to Redis
     GONE        nowhere
 """
 
@@ -20,6 +21,7 @@ WAITING: Final = "waiting"
 CONFIRMING: Final = "confirming"
 CHAINED: Final = "chained"
 PLACED: Final = "placed"
+ASIDE: Final = "aside"
 GONE: Final = "gone"
 
 

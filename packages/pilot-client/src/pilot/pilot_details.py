@@ -17,7 +17,7 @@ from .session import Session
 from .tracker import TrackedPilot
 
 _NUMBERS = ("cores", "node_cores", "gpus", "memory_mb", "free_cores")
-_TEXTS = ("nodes", "version", "protocol", "reason", "message", "job")
+_TEXTS = ("nodes", "version", "protocol", "reason", "message", "job", "lrms")
 
 
 def read_pilot_record(session: Session, pilot: str) -> dict[str, bytes]:

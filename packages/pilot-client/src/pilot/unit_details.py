@@ -21,7 +21,7 @@ _LOST = "the Redis server lost its record; submit it again"
 _MESSAGES = {
     "lost": "its pilot was lost",
     "canceled": "",
-    "poison": "it was handed out too often without ever ending",
+    "poison": "it was handed out too often and never started",
     "dependency": "predecessor {} did not end well",
 }
 """What a script means by its word for a unit that it ended itself."""

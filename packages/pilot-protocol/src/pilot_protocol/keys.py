@@ -2,7 +2,7 @@
 
 All keys share the prefix ``pilot:1:{<session>}:``. The braces put a session into one slot of a Redis Cluster, so that
 scripts may touch all of it. A session has a fixed number of keys, some per pilot and some per queue; none per unit.
-Lua scripts receive the prefix as their only KEYS entry and add the same names (see ``lua/prelude.lua``).
+Lua scripts receive the prefix as their only KEYS entry and add the same names (see ``lua/prelude/``).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ SINGLE = (
     "releases",  # list: ended predecessors whose successors are still to be released
     "abandoned",  # set: pilots that ended with units in their own queues
     "cancels",  # hash: unit → 1 while a cancellation is on its way to a pilot
+    "vain_claims",  # hash: unit that came back unstarted → how often since it last started
     "pilots",  # hash: pilot → its PilotComputeService
     "attachments",  # hash: PilotComputeService → compute-data services that use its pilots
     "leases",  # sorted set: pilot → end of its lease, server milliseconds

@@ -18,6 +18,9 @@ Argument = Union[str, bytes, int, float]
 BATCH = 500
 """Most units that one script handles: about 5 ms of the server's time."""
 
+ORDERS_PER_REPLY = 500
+"""Most orders in one reply; who gets as many asks again at once."""
+
 
 @dataclass(frozen=True)
 class Operation(Generic[T]):
@@ -35,6 +38,11 @@ class Query(Generic[T]):
 
     command: Sequence[Argument]
     parse: Callable[[Any], T]
+
+
+def text_of(value: Any) -> str:
+    """Return a text out of a reply; bytes that are no UTF-8 do not hide the rest of it."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 class FencedError(CoordinationError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .keys import Keys
-from .operation import Argument, Operation
+from .operation import Argument, Operation, text_of
 from .unit_ops import read_controls
 
 
@@ -56,7 +56,7 @@ def open_session(
 
 
 def _read_opened(reply: Any) -> OpenedSession:
-    return OpenedSession(_text(reply[0]), int(reply[1]), int(reply[2]))
+    return OpenedSession(text_of(reply[0]), int(reply[1]), int(reply[2]))
 
 
 def create_pilot(keys: Keys, pilot: str, service: str, description: bytes) -> Operation[int]:
@@ -79,14 +79,14 @@ def register(
         pilot: The pilot's id.
         instance: A nonce of this start of the agent; a repetition with the same one changes nothing.
         lease_ms: How long the pilot counts as alive without a heartbeat.
-        record: ``cores``, ``node_cores``, ``gpus``, ``memory_mb``, ``label``, ``host``, ``protocol``, ``version`` …
+        record: ``cores``, ``node_cores``, ``gpus``, ``memory_mb``, ``label``, ``nodes``, ``protocol``, ``version`` …
     """
     fields = [value for item in record.items() for value in item]
     return Operation("register_pilot", keys.prefix, (pilot, instance, lease_ms, *fields), _read_registered)
 
 
 def _read_registered(reply: Any) -> Registered:
-    return Registered(_text(reply[0]), _text(reply[1]), int(reply[2]))
+    return Registered(text_of(reply[0]), text_of(reply[1]), int(reply[2]))
 
 
 def sync(
@@ -98,7 +98,7 @@ def sync(
 
 
 def _read_names(reply: Any) -> tuple[str, ...]:
-    return tuple(_text(name) for name in reply)
+    return tuple(text_of(name) for name in reply)
 
 
 def beat(
@@ -153,7 +153,3 @@ def attach(keys: Keys, service: str, owner: str, *, attached: bool = True) -> Op
 def purge(keys: Keys) -> Operation[int]:
     """Remove the session from Redis; returns the number of keys."""
     return Operation("purge_session", keys.prefix, (), int)
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")

@@ -13,7 +13,7 @@ from typing import Any, Callable
 from .errors import ProtocolError
 from .keys import Keys
 from .messages import UnitRecord
-from .operation import Query
+from .operation import Query, text_of
 
 EVENTS_PER_READ = 200
 """Most entries of one read of the event stream."""
@@ -54,7 +54,7 @@ def results(keys: Keys, ids: Sequence[str]) -> Query[list[bytes | None]]:
 
 def reasons(keys: Keys, ids: Sequence[str]) -> Query[list[str | None]]:
     """Read why scripts ended units: ``lost``, ``canceled``, ``poison``, ``dependency <unit>``; None otherwise."""
-    return Query(("HMGET", keys.named("reasons"), *ids), _each(_text))
+    return Query(("HMGET", keys.named("reasons"), *ids), _each(text_of))
 
 
 def open_predecessors(keys: Keys, ids: Sequence[str]) -> Query[list[int | None]]:
@@ -97,8 +97,13 @@ def lease_end(keys: Keys, name: str) -> Query[float | None]:
 def protocol(keys: Keys) -> Query[str | None]:
     """Read the protocol version of the session; None when the server does not know the session."""
     return Query(
-        ("HGET", keys.named("meta"), "protocol"), lambda reply: None if reply is None else _text(reply)
+        ("HGET", keys.named("meta"), "protocol"), lambda reply: None if reply is None else text_of(reply)
     )
+
+
+def created(keys: Keys) -> Query[int | None]:
+    """Read when the session was made, milliseconds by the server's clock; None when the server does not know it."""
+    return Query(("HGET", keys.named("meta"), "created"), lambda reply: _read_or_none(int, reply or b""))
 
 
 def last_event(keys: Keys) -> Query[str]:
@@ -128,26 +133,22 @@ def _read_or_none(read: Callable[[bytes], Any], value: bytes) -> Any:
         return None
 
 
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")
-
-
 def _read_mapping(reply: Any) -> dict[str, str]:
-    return {_text(name): _text(value) for name, value in pairs(reply)}
+    return {text_of(name): text_of(value) for name, value in pairs(reply)}
 
 
 def _read_fields(reply: Any) -> dict[str, bytes]:
-    return {_text(name): value for name, value in pairs(reply)}
+    return {text_of(name): value for name, value in pairs(reply)}
 
 
 def _read_attachments(reply: Any) -> dict[str, tuple[str, ...]]:
-    return {_text(name): tuple(_text(value).split()) for name, value in pairs(reply)}
+    return {text_of(name): tuple(text_of(value).split()) for name, value in pairs(reply)}
 
 
 def _read_counts(reply: Any) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for field, number in pairs(reply):
-        group, _, letter = _text(field).rpartition("|")
+        group, _, letter = text_of(field).rpartition("|")
         found.setdefault(group, {})[letter] = _read_or_none(int, number) or 0
     return found
 
@@ -169,14 +170,14 @@ def _read_event(cursor: bytes, fields: Any) -> SessionEvent:
     told: list[tuple[str, str]] = []
     has_more = False
     for letter, text in pairs(fields):
-        names = _text(text).split(" ")
+        names = text_of(text).split(" ")
         if letter == b"+":
             has_more = True
         elif letter == b"P":
             told += [(pilot_name, state) for pilot_name, _, state in (name.partition(":") for name in names)]
         else:
-            changed[_text(letter)] = names
-    return SessionEvent(_text(cursor), changed, told, has_more)
+            changed[text_of(letter)] = names
+    return SessionEvent(text_of(cursor), changed, told, has_more)
 
 
 def pairs(reply: Any) -> list[tuple[bytes, bytes]]:

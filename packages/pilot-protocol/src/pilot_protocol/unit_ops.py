@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .keys import Keys
-from .operation import Argument, Operation
+from .operation import Argument, Operation, text_of
 
 APPLIED, DUPLICATE, STALE, UNKNOWN, ASKED = "1", "2", "0", "3", "4"
 """Digits with which scripts answer for each unit."""
@@ -103,7 +103,7 @@ def submit(
 
 
 def _read_submitted(reply: Any) -> Submitted:
-    return Submitted(int(reply[0]), tuple(_text(name) for name in reply[1:]))
+    return Submitted(int(reply[0]), tuple(text_of(name) for name in reply[1:]))
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def claim(keys: Keys, request: ClaimRequest) -> Operation[Claimed]:
 
 def _read_claimed(reply: Any) -> Claimed:
     units = tuple(
-        LeasedUnit(_text(reply[i]), int(reply[i + 1]), reply[i + 2] or b"") for i in range(2, len(reply), 3)
+        LeasedUnit(text_of(reply[i]), int(reply[i + 1]), reply[i + 2] or b"") for i in range(2, len(reply), 3)
     )
     return Claimed(int(reply[0]), read_controls(reply[1]), units)
 
@@ -146,20 +146,16 @@ def report(keys: Keys, pilot: str, epoch: str, reports: Iterable[UnitReport]) ->
 
 
 def _read_reported(reply: Any) -> Reported:
-    return Reported(int(reply[0]), bool(reply[1]), _text(reply[2]))
+    return Reported(int(reply[0]), bool(reply[1]), text_of(reply[2]))
 
 
 def cancel(keys: Keys, orders: Iterable[tuple[str, bytes]]) -> Operation[str]:
     """Cancel units; each comes with the sealed order for the agent that may hold it. Returns a digit per unit."""
     arguments = [argument for order in orders for argument in order]
-    return Operation("cancel_units", keys.prefix, arguments, _text)
+    return Operation("cancel_units", keys.prefix, arguments, text_of)
 
 
 def read_controls(reply: Any) -> tuple[tuple[int, bytes], ...]:
     """Read control messages: ``<number> <sealed order>`` each."""
     split = (entry.split(b" ", 1) for entry in reply)
     return tuple((int(number), order) for number, order in split)
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

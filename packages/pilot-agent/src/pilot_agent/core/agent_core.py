@@ -27,6 +27,7 @@ from pilot_agent.events import (
     LinkBack,
     ReportConfirmed,
     ReportsFound,
+    ServerForgot,
     StopRequested,
     Tick,
     UnitsClaimed,
@@ -34,10 +35,10 @@ from pilot_agent.events import (
 from pilot_agent.scheduler.reservation import MOST_OVERTAKES
 from pilot_agent.scheduler.scheduler import Scheduler
 from pilot_agent.scheduler.slots import NodeSpec
-from pilot_agent.unit_record import Cause
+from pilot_agent.unit_record import PLACED, Cause
 
 from .claims import Claims
-from .endings import NEVER_STARTED, WALLTIME_OVER
+from .endings import WALLTIME_OVER
 from .invariants import check
 from .patience import Patience
 from .progress import Progress
@@ -105,6 +106,7 @@ class AgentCore:
             LeaseEnded: lambda _event, now_s: self.termination.fence(now_s),
             Fenced: self._fenced,
             LinkBack: self._link_back,
+            ServerForgot: self._server_forgot,
             ExecutorLost: self._executor_lost,
             ExecutorUp: lambda event, _now_s: self.scheduler.slots.revive_executor(event.executor),
         }
@@ -202,6 +204,12 @@ class AgentCore:
         self.claims.void()
         self.table.reports.send_again()
 
+    def _server_forgot(self, event: ServerForgot, _now_s: float) -> None:
+        self.table.reports.outbox += event.ends
+        self.table.reports.say_again(
+            record for record in self.table.records.values() if record.phase == PLACED
+        )
+
     # --- what follows from every event ---
 
     def _settle(self, now_s: float) -> list[Action]:
@@ -216,19 +224,14 @@ class AgentCore:
         actions = self.table.frames.take()
         if not self.termination.is_fenced:
             self._talk(actions, now_s, may_claim=may_start)
-        self._set_alarm(actions, now_s)
+        self._set_alarm(actions)
         return actions
 
     def _schedule(self, now_s: float) -> None:
         self._patience.check(now_s)
         plan = self.scheduler.plan(now_s, self._stop_s - now_s)
         self._progress.carry_out(plan, now_s)
-        for record in plan.too_long:
-            self.table.close(record, NEVER_STARTED)
-        if plan.too_long:
-            self.claims.put_off(now_s)
-        elif plan.placed or plan.chained:
-            self.claims.go_on()
+        self._patience.keep_aside(plan.too_long, now_s)
 
     def _talk(self, actions: list[Action], now_s: float, *, may_claim: bool) -> None:
         reports = self.table.reports
@@ -243,12 +246,12 @@ class AgentCore:
             self._has_finished = True
             actions.append(self._ending)
 
-    def _set_alarm(self, actions: list[Action], now_s: float) -> None:
+    def _set_alarm(self, actions: list[Action]) -> None:
         if self._has_finished:
             return
         times = [self.table.deadlines.next_s()]
         if not self.termination.is_fenced:
-            times += [self.table.reports.wake_s(), self.claims.wake_s(now_s), self._patience.wake_s()]
+            times += [self.table.reports.wake_s(), self._patience.wake_s()]
         if not self._is_stopping:
             times.append(self._stop_s)
         next_s = min((at_s for at_s in times if at_s is not None), default=math.inf)

@@ -1,7 +1,8 @@
 """When to ask Redis for units, and for how many.
 
 Never by a timer: there must be room, and a reason to believe that Redis has something, which is a doorbell, a last claim
-that came back full, or room for units larger than those that the last claim could have brought.
+that came back full, or room for units larger than those that the last claim could have brought. A pilot that has put many
+units aside takes no more, lest it keep them from pilots that could run them.
 
 Invariant: at most one claim is under way.
 """
@@ -17,8 +18,8 @@ from pilot_agent.scheduler.scheduler import Scheduler
 
 MOST_UNITS = 500
 """Of one claim."""
-FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 60.0
+MOST_ASIDE = 500
+"""So many units that it will not start a pilot keeps from others."""
 
 
 class _Room(NamedTuple):
@@ -47,8 +48,6 @@ class Claims:
         self._was_rung = False
         self._tried_cores = math.inf
         """Up to so many cores, Redis had nothing more."""
-        self._paused_until_s = -math.inf
-        self._pause_s = 0.0
 
     def take(self, now_s: float, *, may_start: bool) -> Claim | None:
         """Return the claim that is to be sent now, if any.
@@ -68,7 +67,7 @@ class Claims:
         return claim
 
     def _wanted(self, now_s: float) -> Claim | None:
-        if now_s < self._paused_until_s:
+        if len(self._scheduler.aside) >= MOST_ASIDE:
             return None
         if not self._expects_work and self._tried_cores == math.inf:
             return None
@@ -122,16 +121,3 @@ class Claims:
         """Note that no reply will come to the claim under way, if there is one."""
         self.under_way = None
         self._expects_work = True
-
-    def put_off(self, now_s: float) -> None:
-        """Pause, each time longer: what came last had to be handed back, and would come again."""
-        self._pause_s = min(max(2 * self._pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
-        self._paused_until_s = now_s + self._pause_s
-
-    def go_on(self) -> None:
-        """Note that what came last is of use: the next pause is a short one."""
-        self._pause_s = 0.0
-
-    def wake_s(self, now_s: float) -> float | None:
-        """Return the end of the pause, None when there is none."""
-        return self._paused_until_s if self._expects_work and now_s < self._paused_until_s else None

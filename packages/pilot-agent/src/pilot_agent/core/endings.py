@@ -21,6 +21,8 @@ LEASE_LOST: Final = Cause(
 EXECUTOR_DIED: Final = Cause("L", "lost", "the process that ran it died")
 WALLTIME_OVER: Final = Cause("L", "walltime", "the pilot's walltime ended")
 NEVER_STARTED: Final = Cause("U", "")
+NOT_HERE: Final = Cause("H", "")
+"""The agent chose not to start it, which counts for nothing: another pilot may well."""
 
 _NEVER_RAN = frozenset({"start", "rejected", "disk_full", "staging", "poison"})
 """Reasons of an executor that trying again on the same terms does not remove."""

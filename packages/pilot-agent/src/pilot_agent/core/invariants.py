@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pilot_agent.scheduler.scheduler import Scheduler
 from pilot_agent.scheduler.slots import Node
-from pilot_agent.unit_record import CHAINED, CONFIRMING, PLACED, WAITING, UnitRecord
+from pilot_agent.unit_record import ASIDE, CHAINED, CONFIRMING, PLACED, WAITING, UnitRecord
 
 from .unit_table import UnitTable
 
@@ -55,6 +55,7 @@ def _check_phase(record: UnitRecord, table: UnitTable) -> None:
             (CHAINED, line.get(record.id) is record),
             (CHAINED, chains.retracting.get(record.id) is record),
             (PLACED, record.placement is not None),
+            (ASIDE, record in table.scheduler.aside),
         )
         if is_there
     ]
@@ -98,6 +99,8 @@ def _check_counts(scheduler: Scheduler, records: Iterable[UnitRecord]) -> None:
     _require(
         scheduler.queue.cores == cores, f"waiting units ask for {cores} cores, not {scheduler.queue.cores}"
     )
+    aside = sum(record.phase == ASIDE for record in records)
+    _require(len(scheduler.aside) == aside, f"{len(scheduler.aside)} units are put aside, not {aside}")
     count = scheduler.chains.count + len(scheduler.chains.retracting)
     _require(count == len(chained), f"{count} units are chained, not {len(chained)}")
     running = Counter(

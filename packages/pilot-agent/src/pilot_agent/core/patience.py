@@ -1,18 +1,29 @@
-"""What was taken for soon and does not start soon goes back.
+"""What was taken and does not start soon goes back.
 
 Units are held ahead on the strength of a measured rate. When that turns out wrong (short units are followed by long ones),
 those that executors hold come back to the queue, to start on any core, and those for which there are no cores go back to
 Redis, where other pilots can take them.
+
+A unit that could not end before the pilot does goes back, too, but not at once: it would come again at once, since what
+comes back is first in its queue. Each time it is kept longer. That is told by its attempts, so that pilots which hand it
+to one another slow down together. Claims go on meanwhile, unless so many are kept that others might miss them.
 """
 
 from __future__ import annotations
 
-from .endings import NEVER_STARTED
+from collections.abc import Iterable
+
+from pilot_agent.unit_record import UnitRecord
+
+from .deadlines import GIVE_BACK
+from .endings import NOT_HERE
 from .termination import Termination
 from .unit_table import UnitTable
 
 PATIENCE_S = 2.0
 """Time without any start after which nothing more is expected soon."""
+PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+"""How long a unit that is too long for this pilot is kept from coming again, by its attempt; later ones as the last."""
 
 
 class Patience:
@@ -37,8 +48,14 @@ class Patience:
                     self._retract(executor, width)
         if len(scheduler.queue) and now_s >= scheduler.moved_s + PATIENCE_S:
             for record in list(scheduler.surplus()):
-                self._table.close(record, NEVER_STARTED)
+                self._table.close(record, NOT_HERE)
             scheduler.moved_s = now_s
+
+    def keep_aside(self, units: Iterable[UnitRecord], now_s: float) -> None:
+        """See to it that units which were put aside go back after a while."""
+        for record in units:
+            pause_s = PAUSES_S[min(record.attempt, len(PAUSES_S)) - 1]
+            self._table.deadlines.add(now_s + pause_s, GIVE_BACK, record)
 
     def _retract(self, executor: int, width: int) -> None:
         for record in list(self._scheduler.chains.lines[executor][width].values()):

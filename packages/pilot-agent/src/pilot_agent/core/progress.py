@@ -14,7 +14,7 @@ from pilot_agent.events import ClaimedUnit, ExecutorLost
 from pilot_agent.scheduler.placement import Placement
 from pilot_agent.scheduler.scheduler import Plan
 from pilot_agent.unit_record import CHAINED, CONFIRMING, PLACED, UnitRecord
-from pilot_protocol.unit_ops import STALE
+from pilot_protocol.unit_ops import STALE, UNKNOWN
 
 from .endings import EXECUTOR_DIED, NEVER_STARTED, refusal
 from .termination import Termination
@@ -106,12 +106,15 @@ class Progress:
             termination.watch(record, now_s)
 
     def answer(self, outcomes: str, now_s: float) -> None:
-        """Take Redis's answer to the report under way: units that waited for it start."""
+        """Take Redis's answer to the report under way: units that waited for it start.
+
+        What runs already may come to its end although nobody knows it any more: its files are somebody's.
+        """
         for item, outcome in self._table.reports.answer(outcomes, now_s):
             record = self._table.records.get(item.id)
             if record is None or record.attempt != item.attempt:
                 continue
-            if outcome == STALE:
+            if outcome == STALE or (outcome == UNKNOWN and record.phase == CONFIRMING):
                 self._termination.drop(record, now_s)
             elif record.phase == CONFIRMING:
                 if self._termination.is_fenced:
@@ -180,22 +183,15 @@ class Progress:
     def executor_lost(self, event: ExecutorLost, now_s: float) -> None:
         """Report what an executor leaves behind: what ran is lost, what it held ahead goes back.
 
-        A unit whose end it had noted, but not told, may have been followed by the next one in line, or by one that it
-        was asked for in vain: those count as having run.
+        What began on the cores of a unit that ended was written down before it did.
         """
         table, executor = self._table, event.executor
         begun = {(unit_id, attempt) for unit_id, attempt, *_ in event.begun}
-        followed: set[int] = set()
-        for unit_id, attempt, end, *_ in event.ended:
-            record = table.records.get(unit_id)
-            if record is not None:
-                width = record.shape.cores
-                followed.add(width)
-                heir = table.scheduler.chains.oldest(executor, width)
-                self.ended(executor, [(unit_id, attempt, end, heir.id if heir else None)], now_s)
+        self.ended(
+            executor, [(unit_id, attempt, end, None) for unit_id, attempt, end, *_ in event.ended], now_s
+        )
         for record in [record for record in table.records.values() if record.executor == executor]:
             ran = record.phase == PLACED or (record.id, record.attempt) in begun
-            may_have_run = record.is_retracting and record.shape.cores in followed
-            table.close(record, record.cause or (EXECUTOR_DIED if ran or may_have_run else NEVER_STARTED))
+            table.close(record, record.cause or (EXECUTOR_DIED if ran else NEVER_STARTED))
         table.frames.forget(executor)
         table.scheduler.slots.lose_executor(executor)

@@ -9,8 +9,17 @@ from __future__ import annotations
 
 from pilot_agent.unit_record import CHAINED, PLACED, Cause, UnitRecord
 
-from .deadlines import KILL, WALLTIME
-from .endings import CANCELED, DROPPED, LEASE_LOST, NEVER_STARTED, SIGKILL, SIGTERM, out_of_time
+from .deadlines import GIVE_BACK, KILL, WALLTIME
+from .endings import (
+    CANCELED,
+    DROPPED,
+    LEASE_LOST,
+    NEVER_STARTED,
+    NOT_HERE,
+    SIGKILL,
+    SIGTERM,
+    out_of_time,
+)
 from .unit_table import UnitTable
 
 
@@ -83,7 +92,9 @@ class Termination:
     def expire(self, now_s: float) -> None:
         """Do what is due."""
         for kind, record in self._table.deadlines.due(now_s):
-            if kind == KILL:
+            if kind == GIVE_BACK:
+                self._table.close(record, NOT_HERE)
+            elif kind == KILL:
                 self._table.frames.signal(record.executor, record.id, SIGKILL)
             elif record.cause is None:
                 self._end_run(record, out_of_time(record), now_s)

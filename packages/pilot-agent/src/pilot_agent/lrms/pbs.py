@@ -64,11 +64,14 @@ def _place(text: str) -> tuple[str, int]:
 
 
 def _listed(found: Findings) -> tuple[NodeShare, ...]:
-    """Torque's node file has a line for each core, that of PBS Pro for each process, of which each has NCPUS cores."""
+    """Torque's node file has a line for each core. That of PBS Pro has one for each process that MPI would start.
+
+    Of those a chunk has one or many, and NCPUS is the cores of a chunk; so the larger number is the one that is sure.
+    """
     shares = nodes_of_lines(found.files.get(_NODES, "").splitlines())
     is_torque = "PBS_NUM_PPN" in found.environment or "PBS_NP" in found.environment
-    each = 1 if is_torque else int(found.environment.get("NCPUS") or 1)
-    return tuple(NodeShare(share.name, share.cores * each) for share in shares)
+    chunk = 1 if is_torque else int(found.environment.get("NCPUS") or 1)
+    return tuple(NodeShare(share.name, max(share.cores, chunk)) for share in shares)
 
 
 def _gpu_counts(found: Findings, facts: Mapping[str, str]) -> Mapping[str, int]:

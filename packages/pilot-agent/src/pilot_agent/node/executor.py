@@ -141,6 +141,7 @@ class Executor:
 
     def _report(self) -> None:
         """Write the journal, then tell the head."""
+        self._units.look_for_orphans()
         lines, message = self._reports.take()
         self._write_down(lines)
         self._link.send(frame_of(message))

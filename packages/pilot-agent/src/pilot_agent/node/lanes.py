@@ -2,13 +2,14 @@
 
 A folder and two files for each unit cost as much as half a process start. A lane has them already. After a unit the
 lane is made as new: what was printed is returned and cut off, what the unit left in its folder moves to a folder of its
-own. Invariant: a lane in the pool has an empty folder and empty files.
+own. Invariant: a lane in the pool has an empty folder and empty files, and nobody is left who could change that.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 from pilot_agent.spawn.failures import cannot
@@ -71,6 +72,10 @@ class Capture:
         """Close the file. It stays on disk."""
         os.close(self.fd)
 
+    def remove(self) -> None:
+        """Remove the file; who still has it open writes to what nobody sees any more."""
+        os.unlink(self._path)
+
 
 class Lane:
     """An empty working folder and two empty output files, for one unit at a time."""
@@ -82,12 +87,17 @@ class Lane:
             OSError: they cannot be made.
         """
         os.makedirs(folder, _PRIVATE_FOLDER, exist_ok=True)
+        self._folder = folder
         self.work = os.path.join(folder, "work")
         if os.path.lexists(self.work):
             os.rename(self.work, _unused(self.work))
-        self.stdout = Capture(os.path.join(folder, "stdout"))
-        self.stderr = Capture(os.path.join(folder, "stderr"))
-        self._pristine = self._renew()
+        with ExitStack() as opened:
+            self.stdout = Capture(os.path.join(folder, "stdout"))
+            opened.callback(self.stdout.close)
+            self.stderr = Capture(os.path.join(folder, "stderr"))
+            opened.callback(self.stderr.close)
+            self._pristine = self._renew()
+            opened.pop_all()
 
     def keep_work(self, folder: str) -> str:
         """Move what a unit left in the working folder to `folder`; return where it is now, "" when nothing was left.
@@ -117,6 +127,16 @@ class Lane:
         self.stdout.close()
         self.stderr.close()
 
+    def retire(self) -> None:
+        """Give the lane up and remove it. What a process that is left has put there meanwhile stays on disk."""
+        self.close()
+        # Whatever cannot be removed is in nobody's way.
+        with suppress(OSError):
+            self.stdout.remove()
+            self.stderr.remove()
+            os.rmdir(self.work)
+            os.rmdir(self._folder)
+
     def _renew(self) -> tuple[int, int]:
         os.makedirs(self.work, _PRIVATE_FOLDER, exist_ok=True)
         os.utime(self.work, ns=(_PRISTINE_NS, _PRISTINE_NS))
@@ -132,6 +152,8 @@ class LanePool:
         self._folder = folder
         self._executor = executor
         self._made = 0
+        self.may_be_written = False
+        """Whether processes are left of units that have ended."""
         self._free: list[Lane] = []
 
     def take(self) -> Lane:
@@ -150,8 +172,11 @@ class LanePool:
             raise cannot(f"folder for output {path!r} cannot be made", error) from error
 
     def give_back(self, lane: Lane) -> None:
-        """Let the next unit use `lane`, which is as new again."""
-        self._free.append(lane)
+        """Let the next unit use `lane`, which is as new again, unless somebody may still write there."""
+        if self.may_be_written:
+            lane.retire()
+        else:
+            self._free.append(lane)
 
 
 def _unused(path: str) -> str:

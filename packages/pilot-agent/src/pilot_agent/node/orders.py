@@ -5,7 +5,6 @@ An order is checked once, where it comes in; everything behind this module trust
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple, TypedDict
 
 
@@ -34,8 +33,6 @@ class Order(NamedTuple):
     """Whether the unit may run on its cores only."""
     sandbox: str
     """Absolute path of the unit's own folder, made only when something needs it."""
-    umask: int | None
-    """None leaves the executor's own."""
 
 
 class EndRecord(TypedDict):
@@ -82,7 +79,6 @@ _DEFAULTS: dict[str, Any] = {
     "cores": None,
     "width": 1,
     "pin": False,
-    "umask": None,
 }
 _TYPES = (
     *((name, str) for name in ("id", "exe", "cwd", "stdin", "stdout", "stderr", "sandbox")),
@@ -123,8 +119,6 @@ def _check(fields: dict[str, Any]) -> None:
             )
     if not fields["exe"] or not fields["id"] or not fields["sandbox"].startswith("/"):
         raise ValueError("an order needs an id, an executable, and a sandbox with an absolute path")
-    if type(fields["umask"]) not in (int, type(None)):
-        raise ValueError(f"umask of an order must be a number or null, got {fields['umask']!r:.80}")
     _check_cores(fields["cores"], fields["width"])
 
 
@@ -133,16 +127,6 @@ def _check_cores(cores: Any, width: int) -> None:
         raise ValueError(f"width of an order must be at least 1, got {width}")
     if cores is not None and not are_cores(cores):
         raise ValueError(f"cores of an order must be a list of core numbers or null, got {cores!r:.80}")
-
-
-def core_list(cores: Sequence[int]) -> str:
-    """Return core numbers the way Linux writes them: `0-3,8`."""
-    if len(cores) == 1:
-        return str(cores[0])
-    ordered = sorted(cores)
-    starts = [core for core in ordered if core - 1 not in ordered]
-    ends = [core for core in ordered if core + 1 not in ordered]
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in zip(starts, ends))
 
 
 def are_cores(value: object) -> bool:

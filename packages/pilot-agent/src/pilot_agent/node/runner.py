@@ -18,6 +18,7 @@ from pilot_agent.node.lanes import LanePool
 from pilot_agent.node.orders import EndRecord, Order, OrderError, are_cores, never_ran, parse_order
 from pilot_agent.node.reports import Reports
 from pilot_agent.node.starter import Launch, Running, Starter
+from pilot_agent.spawn.children import Children
 from pilot_agent.spawn.failures import StartError
 from pilot_agent.spawn.oom import OomWatch
 from pilot_agent.spawn.process_tree import ProcessTable, kill, kill_descendants, signal_tree
@@ -58,6 +59,7 @@ class UnitRunner:
         self._log = log
         self._chain = Chain()
         self._oom = OomWatch()
+        self._children = Children()
         self._running: dict[int, Running] = {}
         self._pids: dict[str, int] = {}
         self._stopping = False
@@ -137,6 +139,13 @@ class UnitRunner:
             self._end(unit, exit_)
         if exits and self.children_left:
             self._want_check(urgent=any(unit.signaled for unit in units))
+
+    def look_for_orphans(self) -> None:
+        """See whether anything is left of units that have ended; to be done before their ends are told.
+
+        What a unit leaves is adopted before the unit can be reaped, so that one look serves all that are told together.
+        """
+        self._lanes.may_be_written = self._children.has_orphans(self._running)
 
     def end_strays(self) -> None:
         """Kill what units that have ended left behind outside of their process group."""

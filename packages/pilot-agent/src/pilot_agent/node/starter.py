@@ -10,11 +10,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from pilot_agent.core_ranges import core_ranges
 from pilot_agent.expansion import expand, expand_path, extend_environment
 from pilot_agent.launch.single import unit_argv
 from pilot_agent.node.lanes import Lane, LanePool
-from pilot_agent.node.orders import Order, core_list
-from pilot_agent.spawn.failures import StartError
+from pilot_agent.node.orders import Order
 from pilot_agent.spawn.process import Affinity, Program, spawn
 from pilot_agent.spawn.process_tree import MARKER
 from pilot_agent.spawn.sandbox import Streams, enter, make_own_folder, open_input, open_output
@@ -106,13 +106,13 @@ class Starter:
         """
         if launch.mentions_cores:
             launch = self.prepare(launch.order, cores)
-        launch.environment[_CORES] = core_list(cores)
+        launch.environment[_CORES] = core_ranges(cores)
         unit = Running(launch, cores, self._lanes.take() if launch.place.needs_lane else None, now_s)
         try:
             self._enter(unit)
             self._affinity.set(cores if unit.order.pin else None)
             unit.pid = self._spawn(unit, launch)
-        except StartError:
+        except BaseException:
             if unit.lane:
                 self._lanes.give_back(unit.lane)
             raise
@@ -122,7 +122,7 @@ class Starter:
         """Build the unit's environment; what it says about the unit can be used, but not changed, by the order."""
         own = {MARKER: order.id, _ATTEMPT: str(order.attempt)}
         if cores is not None:
-            own[_CORES] = core_list(cores)
+            own[_CORES] = core_ranges(cores)
         environment = extend_environment({**self._environment, **own}, order.env)
         environment.update(own)
         return environment
@@ -147,15 +147,12 @@ class Starter:
         enter(folder)
 
     def _spawn(self, unit: Running, launch: Launch) -> int:
-        mask = None if unit.order.umask is None else os.umask(unit.order.umask)
         opened: list[int] = []
         try:
             streams = self._streams(unit, opened)
             path = self._search.find(launch.argv[0], launch.environment.get("PATH", os.defpath))
             return spawn(Program(path, launch.argv, launch.environment), streams)
         finally:
-            if mask is not None:
-                os.umask(mask)
             for fd in opened:
                 os.close(fd)
 

@@ -58,11 +58,6 @@ class Chains:
         line = self.lines[executor].get(width)
         return next(reversed(line.values())) if line else None
 
-    def oldest(self, executor: int, width: int) -> UnitRecord | None:
-        """Return the first in line: the one that starts next, unless one that was asked back still does."""
-        line = self.lines[executor].get(width)
-        return next(iter(line.values())) if line else None
-
     def widths(self) -> Iterator[tuple[int, int]]:
         """Yield executor and width of each line that is not empty."""
         for executor, lines in enumerate(self.lines):

@@ -66,14 +66,3 @@ def core_numbers(cores: int) -> list[int]:
         numbers.append(core.bit_length() - 1)
         cores ^= core
     return numbers
-
-
-def core_text(cores: int) -> str:
-    """Return a bitmap's cores as ``0-3,8``."""
-    runs: list[str] = []
-    while cores:
-        first = first_core(cores)
-        length = first_core(~(cores >> first))
-        runs.append(f"{first}-{first + length - 1}" if length > 1 else str(first))
-        cores &= ~(((1 << length) - 1) << first)
-    return ",".join(runs)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pilot_agent.rate import Rates
-from pilot_agent.unit_record import CHAINED, PLACED, WAITING, UnitRecord
+from pilot_agent.unit_record import ASIDE, CHAINED, PLACED, WAITING, UnitRecord
 
 from .chains import ChainRooms, Chains
 from .placement import Placement, Shape
@@ -27,7 +27,7 @@ class Plan:
         chained: Units for the executor named in them.
         recalled: Chained units that their executor is to give back.
         released: Chained units that got cores after all.
-        too_long: Units that could not end in the time that is left; they are out of the queue.
+        too_long: Units that could not end in the time that is left; they are put aside.
     """
 
     __slots__ = ("chained", "placed", "recalled", "released", "too_long")
@@ -54,6 +54,8 @@ class Scheduler:
         self.chains = Chains(len(self.slots.node_of_executor))
         self.rates = Rates()
         self.reservation: Reservation | None = None
+        self.aside: set[UnitRecord] = set()
+        """Units that are not started here."""
         self.moved_s = 0.0
         """When a unit last came into the queue or left it for a core or an executor."""
         self._most_overtakes = most_overtakes
@@ -64,6 +66,7 @@ class Scheduler:
     def add(self, record: UnitRecord, now_s: float) -> None:
         """Let a unit wait for a slot."""
         record.phase = WAITING
+        record.executor = -1
         self.queue.push(record)
         self.moved_s = now_s
 
@@ -72,6 +75,11 @@ class Scheduler:
         self.queue.remove(record)
         if self.reservation is not None and self.reservation.record is record:
             self.reservation = None
+
+    def _put_aside(self, record: UnitRecord) -> None:
+        self.remove_waiting(record)
+        record.phase = ASIDE
+        self.aside.add(record)
 
     def surplus(self) -> Iterable[UnitRecord]:
         """Yield waiting units that could not start even if all free cores suited them, the last first.
@@ -158,7 +166,7 @@ class Scheduler:
             if record is None:
                 return
             if record.walltime_s > longest_s:
-                self.remove_waiting(record)
+                self._put_aside(record)
                 plan.too_long.append(record)
             elif self._place(record, now_s):
                 plan.placed.append(record)
@@ -234,9 +242,11 @@ class Scheduler:
     # --- the end ---
 
     def vacate(self, record: UnitRecord) -> None:
-        """Take back the slot of a unit, or its place in a chain."""
+        """Take back the slot of a unit, or its place in a chain or among those put aside."""
         if record.phase == CHAINED:
             self.chains.remove(record)
+        elif record.phase == ASIDE:
+            self.aside.remove(record)
         placement = record.placement
         if placement is None:
             return

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .placement import Placement, Shape, choose_cores, core_numbers, core_text, first_core
+from pilot_agent.core_ranges import core_ranges
+
+from .placement import Placement, Shape, choose_cores, core_numbers, first_core
 
 _NAMES_KEPT = 4096
 _PLAIN = (1, 0, 0)
@@ -182,5 +184,5 @@ class Slots:
         if known is None:
             if len(self._texts) >= _NAMES_KEPT:
                 self._texts.clear()
-            known = self._texts[cores] = core_text(cores)
+            known = self._texts[cores] = core_ranges(self.numbers(cores))
         return known

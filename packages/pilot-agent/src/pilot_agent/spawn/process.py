@@ -1,6 +1,6 @@
 """Starting one process with os.posix_spawn, which costs the same whatever the size of this process.
 
-What posix_spawn cannot set for the child (working directory, affinity, umask) is set in this process before and inherited.
+What posix_spawn cannot set for the child (working directory, affinity) is set in this process before and inherited.
 """
 
 from __future__ import annotations

@@ -6,6 +6,9 @@ import os
 
 from pilot_agent.spawn.failures import StartError
 
+FOUND_KEPT = 1024
+"""Programs that are remembered; more of them are forgotten all at once."""
+
 
 class ProgramSearch:
     """Looks programs up; remembers what it found, since thousands of units start the same one."""
@@ -31,6 +34,11 @@ class ProgramSearch:
             candidate = os.path.join(folder or ".", name)
             if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
                 if all(entry.startswith("/") for entry in folders):
-                    self._found[name, path] = candidate
+                    self._remember(name, path, candidate)
                 return candidate
         raise StartError(f"executable {name!r} not found (looked for it in PATH={path})")
+
+    def _remember(self, name: str, path: str, found: str) -> None:
+        if len(self._found) >= FOUND_KEPT:
+            self._found.clear()
+        self._found[name, path] = found

@@ -31,13 +31,14 @@ JOBS_AT_ONCE = 100
 _EVERY = ["", "+ssh", "+gsissh"]
 _FAR = ["+ssh", "+gsissh"]
 _COMMON = ["memory_per_node_mb", "spmd_variation"]
+_LOADL_CLASS = "#@ class = edison\n"
 _SYSTEMS: dict[str, tuple[list[str], Callable[[Mapping[str, str]], System]]] = {
     "slurm": (_EVERY, lambda _query: SlurmSystem()),
     "pbspro": (_EVERY, lambda _query: PbsProSystem()),
     "sge": (_EVERY, SgeSystem),
     "loadl": (
         _EVERY,
-        lambda _query: SagaSystem("LoadLeveler", [*_COMMON, "gpus_per_node"], needs_queue=True),
+        lambda _query: SagaSystem("LoadLeveler", [*_COMMON, "gpus_per_node"], invented_queue=_LOADL_CLASS),
     ),
     "cobalt": (_EVERY, lambda _query: SagaSystem("Cobalt", [*_COMMON, "candidate_hosts", "gpus_per_node"])),
     "lsf": (_EVERY, lambda _query: SagaSystem("LSF", [*_COMMON, "candidate_hosts"])),
@@ -51,6 +52,8 @@ _NO_JOB = JobState(JobPhase.ENDED, None, "this is no job's id")
 _NOISE = re.compile(r"^\s*(Traceback \(most recent call last\):|File \".*|\^+|Exiting\.)\s*$")
 _COMMAND_LINE = re.compile(r"[\[:]\s*SCRIPTFILE=.*", re.DOTALL)
 """Some adaptors add the whole command line to a message."""
+_READ_FAILED = re.compile(r"read from process failed '[^']*' : \((.+?)\s*\) \(\(.*?\)\)", re.DOTALL)
+"""What ssh said, twice."""
 
 
 class SagaQueue:
@@ -161,7 +164,7 @@ def need_saga(service_url: str) -> None:
 
 def readable(text: str) -> str:
     """Return what a batch system or radical.saga said, without lines that tell users nothing."""
-    text = _COMMAND_LINE.sub("", text.replace("\r", ""))
+    text = _READ_FAILED.sub(r"\1", _COMMAND_LINE.sub("", text.replace("\r", "")))
     lines = [line.strip() for line in text.splitlines() if line.strip() and not _NOISE.match(line)]
     return "\n".join(lines) if lines else "it gave no reason"
 

@@ -169,11 +169,11 @@ def describe(job: Job, offered: Offers) -> SagaRequest:
     """
     refuse(job, "Grid Engine", ["gpus_per_node"], "give a queue whose hosts have them")
     attributes = common_attributes(job)
-    if (
-        not offered.queues and not job.queue
-    ):  # of a queue that is named, qsub may have to say that there is none
+    # Of a queue that is none, qsub says so.
+    if not offered.fitting and (not job.queue or job.queue in offered.queues):
+        which, limit = (f"queue {job.queue}", "no") if job.queue else ("no queue", "a")
         raise SubmissionError(
-            f"no queue of Grid Engine takes a walltime of {job.whole_minutes} min; ask for less"
+            f"{which} of Grid Engine takes {limit} walltime of {job.whole_minutes} min; ask for less"
         )
     attributes["total_cpu_count"] = _slots(job)
     if job.candidate_hosts:

@@ -85,16 +85,16 @@ class SagaSystem:
     Args:
         name: What messages call it.
         unasked: Fields of a job that it cannot be asked for.
-        needs_queue: radical.saga would name a queue of its own where none is given.
+        invented_queue: The line by which radical.saga names a queue of its own where none is given; it is taken out.
         takes_shell: Its script is run by a shell, so that folders of any name are possible.
     """
 
     def __init__(
-        self, name: str, unasked: Sequence[str], *, needs_queue: bool = False, takes_shell: bool = True
+        self, name: str, unasked: Sequence[str], *, invented_queue: str = "", takes_shell: bool = True
     ) -> None:
         self._name = name
         self._unasked = unasked
-        self._needs_queue = needs_queue
+        self._invented_queue = invented_queue
         self._takes_shell = takes_shell
 
     def request(self, job: Job, _target: Target, /) -> SagaRequest:
@@ -104,8 +104,6 @@ class SagaSystem:
             SubmissionError: It cannot be asked for.
         """
         refuse(job, self._name, self._unasked)
-        if self._needs_queue and not job.queue:
-            raise SubmissionError(f"a pilot on {self._name} needs a queue; give the key queue")
         if not self._takes_shell and not is_plain(job):
             raise SubmissionError(
                 f"the folder {job.folder!r} cannot be passed on to {self._name}; give a working_directory of letters, "
@@ -124,7 +122,8 @@ class SagaSystem:
             attributes["total_gpu_count"] = job.gpus_per_node * (job.nodes or 1)
         if job.candidate_hosts:
             attributes["candidate_hosts"] = list(job.candidate_hosts)
-        return SagaRequest(attributes)
+        edits = [(self._invented_queue, "")] if self._invented_queue and not job.queue else []
+        return SagaRequest(attributes, edits)
 
     def states(self, jobs: Sequence[str], target: Target, /) -> Mapping[str, JobState]:
         """Return how jobs do, as radical.saga says."""

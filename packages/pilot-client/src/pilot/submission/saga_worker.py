@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from .saga_corrections import correct
+
 KEEPS_STATE_ON_TARGET = ("loadl", "cobalt")
 """Their adaptors write on the target below a folder whose name is made here; so it must be one that exists there."""
 _AND_REMOVE = '; code=$?; rm -f "$SCRIPTFILE"; (exit $code)'
@@ -87,6 +89,7 @@ class Worker:
 
     def _open(self, _request: dict[str, Any]) -> None:
         self._saga = importlib.import_module("radical.saga")
+        correct(self._url.partition("://")[0])
         self._service = self._saga.job.Service(self._url)
         monitor = getattr(self._service._adaptor, "mt", None)  # noqa: SLF001 - it dies at times, and asks needlessly
         if monitor is not None and hasattr(monitor, "stop"):
@@ -187,8 +190,12 @@ class _Correction:
         """Wrap the function that runs a command: some adaptors write the script with one."""
 
         def run_sync(command: str, *more: Any, **named: Any) -> Any:
-            if "SCRIPTFILE" in command:  # else the file stays where the batch system takes no job
-                command = self._apply(command).rstrip() + _AND_REMOVE
+            if "SCRIPTFILE" in command:
+                command = self._apply(command).rstrip()
+            if (
+                "rm -f $SCRIPTFILE" in command
+            ):  # Cobalt needs the file; others would keep it when they take no job
+                command += _AND_REMOVE
             return original(command, *more, **named)
 
         return run_sync
@@ -202,12 +209,17 @@ class _Correction:
 
 
 def _text_of(error: BaseException) -> str:
-    """Return what an error says, with its causes, which radical.saga hides behind texts that say nothing."""
+    """Return what an error says, with its causes, which radical.saga hides behind texts that say nothing.
+
+    It also raises errors that are their own cause.
+    """
     texts: list[str] = []
+    seen: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None:
+    while cause is not None and cause not in seen:
         text = str(cause) or type(cause).__name__
         if not any(text in before for before in texts):
             texts.append(text)
+        seen.append(cause)
         cause = cause.__cause__
     return "\n".join(texts)

@@ -1,5 +1,6 @@
 -- An agent reports. Args: pilot, epoch, then per unit: id, attempt, letter, sealed result. Letters: S staging, R
--- running, D done, F failed, C canceled, E failed by itself (a retry may follow), L lost while running, U never started.
+-- running, D done, F failed, C canceled, E failed by itself (a retry may follow), L lost while running, U never started,
+-- H never started because its agent chose so.
 -- Returns server time, whether the epoch is the pilot's present one, and one digit per unit: 1 applied, 2 was so
 -- already, 0 stale, 3 unknown (keep it: its client may bring it back).
 local pilot, epoch = ARGV[2], ARGV[3]
@@ -9,15 +10,17 @@ local current = is_current(pilot, epoch)
 local released, results = {}, {}
 
 -- An attempt that its own agent sent back is over: nothing that is said about it later counts.
-local function send_back(id, u, is_free)
+local function send_back(id, u, in_vain)
   u.pilot = ''
-  requeue(id, u, is_free)
+  requeue(id, u, in_vain)
 end
 
 local function settle(id, u, letter, result)
   released[#released + 1] = id
-  if letter == 'U' then return send_back(id, u, true) end
+  if letter == 'U' or letter == 'H' then return send_back(id, u, letter == 'U') end
+  forget_vain(id)
   if letter == 'L' and spend(u, 'restarts') or letter == 'E' and spend(u, 'retries') then return send_back(id, u, false) end
+  if letter == 'L' and end_if_canceled(id, u) then return end
   if result ~= '' then
     results[#results + 1] = id
     results[#results + 1] = result
@@ -50,6 +53,7 @@ local function apply(id, attempt, letter, result)
   elseif u.state == letter or u.state == 'R' then
     return '2'
   else
+    if letter == 'R' then forget_vain(id) end
     move(id, u, letter)
   end
   return '1'
@@ -59,7 +63,7 @@ local ids, outcome = {}, {}
 for i = 4, #ARGV, 4 do ids[#ids + 1] = ARGV[i] end
 fetch(ids)
 for i = 4, #ARGV, 4 do
-  local is_known = string.match(ARGV[i + 2], '^[SRDFCELU]$')
+  local is_known = string.match(ARGV[i + 2], '^[SRDFCELUH]$')
   outcome[#outcome + 1] = is_known and apply(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) or '0'
 end
 write_all('SREM', 'held:' .. pilot, released)

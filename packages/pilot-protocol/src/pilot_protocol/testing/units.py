@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-FREE_ATTEMPTS = 100
-"""Attempts after which a unit that never starts is given up."""
+VAIN_CLAIMS = 100
+"""Claims after which a unit that never starts is given up."""
 
 _QUEUE = re.compile(r"([^/]*)/([^/,]*),([^/,]*)/(\d+)\.(\d+)\.(\d+)\.(\d+)/(-?\d+)")
 
@@ -25,6 +25,8 @@ class MemoryUnit:
     attempt: int = 0
     pilot: str = ""
     open_predecessors: int = 0
+    vain_claims: int = 0
+    """How often it came back unstarted since it last started."""
     result: bytes = b""
 
     @property
@@ -156,12 +158,14 @@ class UnitBook:
         self.units[name].letter = "N"
         self._queues.setdefault(self.units[name].queue, []).append((self._sequence, name))
 
-    def requeue(self, name: str, *, is_free: bool) -> None:
+    def requeue(self, name: str, *, in_vain: bool) -> None:
         """Put a unit back to the front of its queue, unless it is being canceled."""
         unit = self.units[name]
         if name in self.canceling:
             self.conclude(name, "C")
-        elif is_free and unit.attempt >= FREE_ATTEMPTS:
+            return
+        unit.vain_claims += in_vain
+        if unit.vain_claims >= VAIN_CLAIMS:
             self.conclude(name, "F")
         else:
             unit.letter = "N"
@@ -173,10 +177,10 @@ class UnitBook:
         for name in names:
             unit = self.units[name]
             if unit.letter == "R" and not unit.restarts:
-                self.conclude(name, "F")
+                self.conclude(name, "C" if name in self.canceling else "F")
                 continue
             unit.restarts -= unit.letter == "R"
-            self.requeue(name, is_free=unit.letter != "R")
+            self.requeue(name, in_vain=unit.letter != "R")
 
     def adopt(self, name: str, pilot: str, attempt: int) -> None:
         """Believe a pilot that has a later attempt than is known here."""
@@ -213,6 +217,7 @@ class UnitBook:
             return "2"
         else:
             unit.letter = letter
+            unit.vain_claims *= letter != "R"
         return "1"
 
     def _report_late(self, name: str, letter: str, result: bytes) -> str:
@@ -226,11 +231,15 @@ class UnitBook:
     def _settle(self, name: str, letter: str, result: bytes) -> None:
         unit = self.units[name]
         spent = {"L": "restarts", "E": "retries"}.get(letter)
-        if letter == "U" or (spent and getattr(unit, spent)):
+        unit.vain_claims *= letter in "UH"
+        if letter in "UH" or (spent and getattr(unit, spent)):
             unit.pilot = ""
             if spent:
                 setattr(unit, spent, getattr(unit, spent) - 1)
-            self.requeue(name, is_free=letter == "U")
+            self.requeue(name, in_vain=letter == "U")
+            return
+        if letter == "L" and name in self.canceling:
+            self.conclude(name, "C")
             return
         unit.result = result
         self.conclude(name, "F" if spent else letter)

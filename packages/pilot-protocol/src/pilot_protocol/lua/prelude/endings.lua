@@ -1,7 +1,19 @@
 -- Head of every script, part 5: how units and pilots end, what follows from it, and the end of every script.
-local FREE_ATTEMPTS = 100
+local VAIN_CLAIMS = 100
+
+-- A unit that started was not handed out in vain.
+local function forget_vain(id)
+  if any('vain_claims') then write('HDEL', 'vain_claims', id) end
+end
+
+-- Counts a claim of a unit that did not start there; returns whether these have become too many.
+local function is_poison(id)
+  sizes.vain_claims = true
+  return add('vain_claims', id, 1) >= VAIN_CLAIMS
+end
 
 local function conclude(id, u, letter)
+  forget_vain(id)
   if any('cancels') then write('HDEL', 'cancels', id) end
   if any('successors') and read('HEXISTS', 'successors', id) == 1 then write('RPUSH', 'releases', id) end
   move(id, u, letter)
@@ -23,10 +35,10 @@ local function end_if_canceled(id, u)
   return true
 end
 
--- Back to the front of its queue, unless the user has canceled it meanwhile. `is_free`: it had not started.
-local function requeue(id, u, is_free)
+-- Back to the front of its queue, unless the user has canceled it meanwhile. `in_vain`: it was to start, and had not.
+local function requeue(id, u, in_vain)
   if end_if_canceled(id, u) then return end
-  if is_free and tonumber(u.attempt) >= FREE_ATTEMPTS then
+  if in_vain and is_poison(id) then
     explain(id, 'poison')
     return conclude(id, u, 'F')
   end

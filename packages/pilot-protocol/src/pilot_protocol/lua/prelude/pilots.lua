@@ -1,5 +1,6 @@
 -- Head of every script, part 3: pilots, what they may take, and how they are told.
 local pilots, orders = {}, {}
+local ORDERS_PER_REPLY = 500
 
 local function pilot_record(name)
   local p = pilots[name]
@@ -90,17 +91,20 @@ local function flush_orders()
   end
 end
 
--- The orders that an agent has not seen; those that it has are removed.
+-- The first orders that an agent has not seen; those that it has are removed first.
 local function controls(name, seen)
-  local waiting, old = {}, 0
-  for i, entry in ipairs(read('LRANGE', 'control:' .. name, 0, 499)) do
-    local number = tonumber(string.match(entry, '^(%d+) '))
-    if number and number > seen then
-      waiting[#waiting + 1] = entry
-    elseif #waiting == 0 then
-      old = i
+  local waiting, old
+  repeat
+    waiting, old = {}, 0
+    for i, entry in ipairs(read('LRANGE', 'control:' .. name, 0, ORDERS_PER_REPLY - 1)) do
+      local number = tonumber(string.match(entry, '^(%d+) '))
+      if number and number > seen then
+        waiting[#waiting + 1] = entry
+      elseif #waiting == 0 then
+        old = i
+      end
     end
-  end
-  if old > 0 then write('LTRIM', 'control:' .. name, old, -1) end
+    if old > 0 then write('LTRIM', 'control:' .. name, old, -1) end
+  until old == 0
   return waiting
 end

@@ -14,8 +14,8 @@ local EVENTS_KEPT = 2000
 local WORKLIST_LIMIT = 5000
 local PIECE = 1000
 local SINGLE = {'meta', 'units', 'descriptions', 'templates', 'results', 'reasons', 'counts', 'groups',
-                'open_predecessors', 'successors', 'releases', 'abandoned', 'cancels', 'pilots', 'attachments', 'leases',
-                'absent', 'events'}
+                'open_predecessors', 'successors', 'releases', 'abandoned', 'cancels', 'vain_claims', 'pilots',
+                'attachments', 'leases', 'absent', 'events'}
 local PER_PILOT = {'pilot:', 'held:', 'claim:', 'door:', 'control:'}
 
 local touched, sizes = {}, {}
