@@ -23,7 +23,7 @@ def run_saga(url: str, body: str, environment: Mapping[str, str], folder: Path) 
     home = folder / "home"
     home.mkdir(exist_ok=True)
     variables = {**os.environ, **environment, "HOME": str(home), "RADICAL_DEFAULT_LOG_DIR": str(home)}
-    variables |= {"BOX": str(folder), "SHELL": "/bin/sh"}
+    variables |= {"BOX": str(folder), "TMPDIR": str(home), "SHELL": "/bin/sh"}
     done = subprocess.run(
         [sys.executable, __file__, url],
         input=textwrap.dedent(body),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,30 +23,34 @@ def need_saga() -> None:
 
 
 @contextmanager
-def saga_queues(url: str, request_limit_s: float = 60.0) -> Iterator[Queues]:
-    """Give a function that makes queues for the length of a block; nothing of them may stay after it."""
+def saga_queues(url: str, environment: Mapping[str, str], folder: Path) -> Iterator[Queues]:
+    """Give a function that makes queues for the length of a block; nothing of them may stay after it.
+
+    Args:
+        url: Of the batch system.
+        environment: By which its commands find it.
+        folder: New, for temporary files.
+    """
     need_saga()
-    before = leftovers()
     made: list[SagaQueue] = []
 
     def make() -> SagaQueue:
-        made.append(SagaQueue(url, request_limit_s=request_limit_s, warm=True))
+        made.append(SagaQueue(url, warm=True))
         return made[-1]
 
-    try:
-        yield make
-    finally:
-        for queue in made:
-            queue.close()
-    assert set(leftovers()) <= set(before)
-
-
-def leftovers() -> list[str]:
-    """Return what helpers have left: folders, sockets, job scripts, processes."""
-    folder = Path(tempfile.gettempdir())
-    patterns = ("pilot-saga-*", "saga_ssh_*", "rs_pty_staging_*", "RS-SGEJobScript*", "radical.saga*")
-    files = [str(path) for pattern in patterns for path in folder.glob(pattern)]
-    return files + [f"process {pid}" for pid in helpers()]
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        for name, value in {**environment, "TMPDIR": str(folder)}.items():
+            patch.setenv(name, value)
+        try:
+            yield make
+        finally:
+            for queue in made:
+                queue.close()
+        left = os.listdir(folder) + [f"process {pid}" for pid in helpers()]
+        assert not left, f"radical.saga's helpers left {left}"
+        assert not list(Path("/tmp").glob(f"saga_ssh_{getpass.getuser()}_*"))
 
 
 def helpers() -> list[int]:

@@ -25,11 +25,9 @@ def sge() -> Iterator[SgeCluster]:
 
 
 @pytest.fixture
-def queues(sge: SgeCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
+def queues(sge: SgeCluster, tmp_path: Path) -> Iterator[Queues]:
     """Makes queues of it."""
-    for name, value in sge.environment.items():
-        monkeypatch.setenv(name, value)
-    with saga_queues(sge.url) as make:
+    with saga_queues(sge.url, sge.environment, tmp_path / "temp") as make:
         yield make
 
 

@@ -27,11 +27,9 @@ def slurm() -> Iterator[SlurmCluster]:
 
 
 @pytest.fixture
-def queues(slurm: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
+def queues(slurm: SlurmCluster, tmp_path: Path) -> Iterator[Queues]:
     """Makes queues of that cluster."""
-    for name, value in slurm.environment.items():
-        monkeypatch.setenv(name, value)
-    with saga_queues(slurm.url) as make:
+    with saga_queues(slurm.url, slurm.environment, tmp_path / "temp") as make:
         yield make
 
 

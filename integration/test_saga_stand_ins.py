@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,16 +26,13 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[fake_batch.FakeBatch]:
 
 
 @pytest.fixture
-def queues(
-    cluster: fake_batch.FakeBatch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Queues]:
+def queues(cluster: fake_batch.FakeBatch, tmp_path: Path) -> Iterator[Queues]:
     home = tmp_path / "home"
     home.mkdir()
-    monkeypatch.setenv("PATH", f"{cluster.path}:{os.environ['PATH']}")
-    monkeypatch.setenv("HOME", str(home))  # radical.saga keeps a folder there
-    (home / ".radical").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # nobody else's helpers leave anything there
-    with saga_queues(f"{cluster.cluster.settings.system}://localhost/") as make:
+    (home / ".radical").mkdir()  # radical.saga keeps a folder there
+    environment = {"PATH": f"{cluster.path}:{os.environ['PATH']}", "HOME": str(home)}
+    url = f"{cluster.cluster.settings.system}://localhost/"
+    with saga_queues(url, environment, tmp_path / "temp") as make:
         yield make
 
 

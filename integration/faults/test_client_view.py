@@ -51,6 +51,25 @@ with PilotComputeService(sys.argv[1]) as pilots, ComputeDataService() as work:
     }))
 '''
 
+CANCEL_A_FROZEN_AGENT = """
+import os, signal, sys
+from pathlib import Path
+from pilot import PilotComputeService, State, pilot_ending
+
+pilot_ending.STOP_LIMIT_S = 0.5
+pilots = PilotComputeService(sys.argv[1])
+description = {"service_url": "fork://localhost", "number_of_processes": 1, "working_directory": sys.argv[2]}
+pilot = pilots.create_pilot(description)
+stubborn = "trap '' TERM; while :; do sleep 600; done"
+unit = pilot.submit_compute_unit({"executable": "/bin/sh", "arguments": ["-c", stubborn]})
+pilot._session.wait_for(lambda: unit.state is State.Running, None)
+leader = pilot.details["job"]
+for head in Path(f"/proc/{leader}/task/{leader}/children").read_text().split():
+    os.kill(int(head), signal.SIGSTOP)
+pilots.cancel()
+print(pilot.state, unit.state)
+"""
+
 SUBMIT_AND_WAIT = """
 import sys
 from pilot import ComputeDataService, PilotComputeService
@@ -101,6 +120,14 @@ def test_killing_a_whole_agent_loses_nothing_and_ends_nothing_twice(
     assert told["second"] == "Running"
     assert told["in_flight"] > 0
     assert ends_told(redis_url, told["session"]) == dict.fromkeys(told["ids"], 1)
+
+
+def test_when_a_pilot_has_been_canceled_its_units_are_gone_even_if_its_agent_stands_still(
+    redis_url: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    program = written(tmp_path, CANCEL_A_FROZEN_AGENT)
+    ended = run_python(program, environment, redis_url, str(tmp_path / "agent"))
+    assert (ended.code, ended.lines, ended.left) == (0, ["Canceled Canceled"], ())
 
 
 def test_units_go_on_without_their_client_and_another_one_sees_them(

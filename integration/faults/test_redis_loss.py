@@ -13,6 +13,7 @@ import redis
 from agent_harness import FaultBench, fault_bench
 from cutting_relay import CuttingRelay
 from marked_processes import wait_for_end
+from protocol_client import Request
 
 pytestmark = pytest.mark.faults
 
@@ -62,6 +63,23 @@ def test_a_server_that_has_forgotten_an_end_hears_it_as_it_was(bench: FaultBench
     bench.server.start()
     bench.client.wait(lambda _: bench.client.counts() == {"C": 2})
     assert {bench.client.reason(name) for name in forever} == {"canceled"}
+
+
+def test_an_emptied_server_learns_that_a_unit_has_started_and_it_does_not_start_again(
+    bench: FaultBench,
+) -> None:
+    first = bench.start_agent()
+    payload = bench.log.payload("while :; do sleep 600; done", max_restarts=0)
+    (once,) = bench.client.submit([payload], Request(max_restarts=0))
+    bench.client.wait(lambda _: bench.log.starts() == {once: 1})  # the agent has heard that its R was taken
+    bench.server.kill()
+    bench.server.start()
+    bench.client.wait(lambda _: bench.client.letters([once]) == ["R"])
+    bench.start_agent("p-bbbbbbbb")
+    first.kill_whole()
+    bench.client.wait_for_ends([once])
+    assert (bench.client.letters([once]), bench.client.reason(once)) == (["F"], "lost")
+    assert bench.log.starts() == {once: 1}
 
 
 def test_lost_requests_and_replies_change_nothing(bench: FaultBench) -> None:

@@ -51,6 +51,7 @@ def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
         label=",",
         lifeline_fd=None,
         lost_timeout_s=600.0,
+        first_patience_s=30.0,
         on_partition="stop",
         lrms="auto",
         tunnel=None,
@@ -59,7 +60,13 @@ def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
 
 
 def test_what_is_said_counts(tmp_path: Path) -> None:
-    options = {"executors": 4, "grace_s": 1, "lost_timeout_s": 5, "on_partition": "continue"}
+    options = {
+        "executors": 4,
+        "grace_s": 1,
+        "lost_timeout_s": 5,
+        "first_patience_s": 2,
+        "on_partition": "continue",
+    }
     config = read(
         tmp_path,
         lease_s=5,
@@ -73,6 +80,7 @@ def test_what_is_said_counts(tmp_path: Path) -> None:
     assert (config.lease_s, config.walltime_s, config.gpus, config.memory_mb) == (5.0, 60.0, 2, 1024)
     assert (config.label, config.lifeline_fd, config.executors) == ("eu,big", 7, 4)
     assert (config.grace_s, config.lost_timeout_s, config.on_partition) == (1.0, 5.0, "continue")
+    assert config.first_patience_s == 2.0
 
 
 @pytest.mark.parametrize(

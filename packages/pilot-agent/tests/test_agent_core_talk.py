@@ -14,6 +14,7 @@ from pilot_agent.events import (
     ExecutorEvents,
     LinkBack,
     ReportsFound,
+    ServerForgot,
     Tick,
     UnitsClaimed,
 )
@@ -166,6 +167,52 @@ def test_an_idle_core_remembers_nothing() -> None:
     assert not scheduler.chains.retracting
     assert list(scheduler.chains.widths()) == []
     assert len(table.deadlines) < 200
+
+
+def test_a_server_that_forgot_hears_of_everything_that_runs_once_more_and_at_once() -> None:
+    bench = Bench(3)
+    bench.opened(unit("told"), unit("once", max_restarts=0), unit("young"), unit("waits"))
+    bench.confirmed()
+    bench.started("told")
+    bench.tell(Tick(), after_s=0.03)
+    bench.confirmed()
+    bench.started("young")
+    bench.tell(ServerForgot([ReportItem("gone", 1, "D")]))
+    assert [(item.id, item.letter) for item in bench.reported] == [
+        ("gone", "D"),
+        ("told", "R"),
+        ("once", "R"),
+    ]
+    bench.confirmed("133")
+    bench.tell(Tick(), after_s=1.0)
+    assert bench.letters == {"told": "R", "once": "R", "young": "R"}, "until its client has brought it back"
+
+
+@pytest.mark.parametrize("restarts", [0, 3])
+def test_what_runs_goes_on_although_nobody_brings_it_back(restarts: int) -> None:
+    bench = Bench(1)
+    bench.opened(unit("a", max_restarts=restarts))
+    if not restarts:
+        bench.confirmed()
+    bench.started("a")
+    bench.tell(Tick(), after_s=0.03)
+    bench.tell(ServerForgot([]))
+    for _ in range(62):
+        if bench.core.table.reports.under_way:
+            bench.confirmed("3")
+        bench.tell(Tick(), after_s=1.0)
+    assert bench.core.table.reports.is_empty
+    assert not bench.core.table.records["a"].is_told_to_end
+
+
+def test_what_was_to_start_at_most_once_does_not_start_when_nobody_brings_it_back() -> None:
+    bench = Bench(1)
+    bench.opened(unit("a", max_restarts=0))
+    for _ in range(62):
+        if bench.core.table.reports.under_way:
+            bench.confirmed("3")
+        bench.tell(Tick(), after_s=1.0)
+    assert not bench.core.table.records
 
 
 # --- claims ---

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -77,13 +78,28 @@ def test_any_signal_of_a_batch_system_to_all_processes_ends_a_pilot_in_order(
     (unit,) = session.submit(f"trap '' {number.name[3:]}; touch {deaf}; exec sleep 600")
     session.wait(deaf.exists)
     for pid in [agent.process.pid, *agent.below()]:
-        os.kill(pid, number)
+        with suppress(ProcessLookupError):  # the first ones may have ended the others by now
+            os.kill(pid, number)
     session.wait_for_pilot("Canceled")
     assert agent.wait() == ENDED
     assert session.pilot()["reason"] == "terminated"
     assert session.states[unit][:2] == ["R", "N"]  # it may run elsewhere
     assert "executor.lost" not in agent.said
     assert "head.died" not in agent.said
+
+
+def test_a_unit_that_gets_the_signal_of_the_job_before_the_agent_has_not_failed(
+    session: LiveSession, tmp_path: Path
+) -> None:
+    agent = session.start_agent(environment=job(tmp_path))
+    (unit,) = session.submit("exec sleep 600")
+    session.wait_for([unit], "R")
+    for pid in [*reversed(agent.below()), agent.process.pid]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    session.wait_for_pilot("Canceled")
+    assert agent.wait() == ENDED
+    assert session.states[unit][:2] == ["R", "N"]
 
 
 def test_a_job_that_runs_again_takes_its_pilot_up_again(session: LiveSession, tmp_path: Path) -> None:

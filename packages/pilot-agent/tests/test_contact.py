@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from clock_loop import ClockLoop, clock_loop
-from pilot_agent.contact import FIRST_PAUSE_S, LONGEST_PAUSE_S, Contact
+from pilot_agent.contact import FIRST_PAUSE_S, LONGEST_PAUSE_S, Contact, describe_route
 from pilot_protocol.errors import CoordinationError
 
 PATIENCE_S = 600.0
+FIRST_PATIENCE_S = 30.0
 LOST = CoordinationError("nobody answers")
 
 
@@ -21,7 +22,7 @@ def loop() -> Iterator[ClockLoop]:
 @pytest.fixture
 def contact(loop: ClockLoop) -> Contact:
     made: list[Contact] = []
-    loop.do(lambda: made.append(Contact(PATIENCE_S)))
+    loop.do(lambda: made.append(Contact(PATIENCE_S, FIRST_PATIENCE_S, "look there")))
     return made[0]
 
 
@@ -50,16 +51,24 @@ def test_pauses_get_short_again_only_when_the_server_serves(loop: ClockLoop, con
     assert pause(loop, contact) == FIRST_PAUSE_S
 
 
-def test_patience_ends_and_says_for_how_long_and_why(loop: ClockLoop, contact: Contact) -> None:
-    loop.advance(PATIENCE_S + 1)
+@pytest.mark.parametrize("was_made", [True, False])
+def test_patience_ends_and_says_for_how_long_and_why(
+    loop: ClockLoop, contact: Contact, was_made: bool
+) -> None:
+    if was_made:
+        loop.do(contact.made)
+    patience_s = PATIENCE_S if was_made else FIRST_PATIENCE_S
+    loop.advance(patience_s + 1)
     task = loop.create_task(contact.wait(LOST))
     loop.spin()
-    with pytest.raises(CoordinationError, match="no contact to Redis for 600 s: nobody answers; see whether"):
+    with pytest.raises(
+        CoordinationError, match=f"no contact to Redis for {patience_s:g} s: nobody answers; look there"
+    ):
         task.result()
 
 
 def test_a_server_that_answers_is_waited_for(loop: ClockLoop, contact: Contact) -> None:
-    loop.advance(PATIENCE_S)
+    loop.advance(FIRST_PATIENCE_S)
     loop.do(contact.made)
     loop.advance(PATIENCE_S)
     assert pause(loop, contact) == FIRST_PAUSE_S
@@ -72,3 +81,20 @@ def test_an_agent_in_a_hurry_gives_up_sooner_never_later(loop: ClockLoop, contac
     task = loop.create_task(contact.wait(LOST))
     loop.spin()
     assert isinstance(task.exception(), CoordinationError)
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("redis://:secret@host:6379/3", "redis://host:6379/3"),
+        ("redis://user:secret@[::1]:6379", "redis://[::1]:6379"),
+        ("unix://:secret@/run/redis.sock?db=1", "unix:///run/redis.sock"),
+    ],
+)
+def test_what_a_user_is_told_names_the_server_and_no_password(url: str, place: str) -> None:
+    for is_tunnel in (False, True):
+        told = describe_route(url, "node7", is_tunnel=is_tunnel)
+        assert place in told
+        assert "node7" in told
+        assert "secret" not in told
+        assert ("'tunnel': True" in told) is not is_tunnel

@@ -50,7 +50,7 @@ class ScriptedLink(RedisLink):
         super().__init__("redis://nowhere", 1.0)
         self.boot = "boot-1"
         self.protocol: str | None = PROTOCOL
-        self.record: dict[bytes, bytes] = {}
+        self.record = {b"epoch": b"100", b"instance": b"nonce"}
         self.said: list[str] = []
         self.ready: dict[str, deque[Answer]] = {}
         self.bell: asyncio.Queue[str] = asyncio.Queue()
@@ -216,7 +216,26 @@ def test_a_server_that_started_again_is_told_what_it_may_have_forgotten(talk: Ta
     talk.loop.advance(LEASE_S / 3)
     talk.loop.advance(0.05)
     assert talk.said() == ["beat_pilot", "connect", "sync_pilot", "beat_pilot"]
-    assert events.ReportsFound(DONE.items) in talk.events
+    assert events.ServerForgot(DONE.items) in talk.events
+
+
+@pytest.mark.parametrize("record", [{}, {b"state": b"Pending"}, {b"epoch": b"99", b"instance": b"nonce"}])
+def test_a_server_that_came_back_without_the_pilot_hears_first_whose_reports_these_are(
+    talk: Talk, record: dict[bytes, bytes]
+) -> None:
+    talk.connected()
+
+    def core(event: events.Event) -> None:
+        if isinstance(event, events.ServerForgot):
+            talk.coordinator.report(DONE)
+
+    talk.on_event = core
+    talk.link.answer("beat_pilot", LOST)
+    talk.link.boot, talk.link.record = "boot-2", record
+    talk.loop.advance(LEASE_S / 3)
+    talk.loop.advance(0.05)
+    assert talk.said()[1:5] == ["connect", "register_pilot", "report_units", "sync_pilot"]
+    assert talk.heard(events.ServerForgot) == 1
 
 
 def test_a_heartbeat_goes_before_reports_that_do_not_end(talk: Talk) -> None:
@@ -297,6 +316,10 @@ def test_a_pilot_that_the_server_has_forgotten_is_taken_up_again(
     talk.link.answer("beat_pilot", FencedError("newer"))
     talk.loop.advance(LEASE_S / 3)
     assert talk.said() == ["beat_pilot", "register_pilot", "sync_pilot", "beat_pilot"]
+    has_forgotten = record.get(b"epoch") != b"101"
+    assert talk.heard(events.ServerForgot) == has_forgotten, (
+        "what it forgot of the pilot it forgot of its units"
+    )
 
 
 def test_a_lost_pilot_tells_all_its_results_before_it_asks_for_its_place(talk: Talk) -> None:
@@ -349,7 +372,7 @@ def test_a_session_that_is_not_there_is_waited_for_and_then_given_up(talk: Talk)
     talk.loop.spin()
     assert not talk.task.done()
     talk.loop.advance(1000.0)
-    with pytest.raises(CoordinationError, match="no contact to Redis for 600 s: session s-a is not on this"):
+    with pytest.raises(CoordinationError, match="no contact to Redis for 30 s: session s-a is not on this"):
         talk.task.result()
 
 

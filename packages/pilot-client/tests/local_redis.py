@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,15 @@ class LocalRedis:
         """Kill the server."""
         self._process.kill()
         self._process.communicate(timeout=LIMIT_S)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Have the server answer nobody."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def command(self, *words: Any) -> Any:
         """Run a command on a connection of its own."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,9 +30,15 @@ from pilot import (
     SubmissionError,
     UnsatisfiableRequestError,
 )
+from pilot.completion import Counts
+from pilot.config import ClientConfig
+from pilot.owned_units import OwnedUnits
 from pilot.progress import ProgressLine
+from pilot.redis_link import REPLY_S
+from pilot.session_file import SessionFiles
 from pilot.submission import AgentEnd, Notify, PilotOrder, Ways
 from pilot_protocol.operation import BATCH
+from pilot_protocol.states import is_final
 
 TRUE = {"executable": "/bin/true"}
 PILOT = {"service_url": "fork://localhost", "number_of_processes": 4, "walltime": 10}
@@ -438,6 +446,124 @@ def test_waiting_ends_with_the_last_pilot_and_says_why_it_failed(
         assert not work.wait(LIMIT_S)
 
 
+def test_a_unit_that_no_pilot_could_run_is_reported_when_nothing_else_gets_on(
+    pilots: PilotComputeService, work: ComputeDataService, agent_of: AgentOf
+) -> None:
+    large, small = work.submit_compute_units([{**TRUE, "number_of_processes": 5}, TRUE])
+    after = work.submit_compute_unit({**TRUE, "depends_on": [large]})
+    agent = agent_of(pilots.create_pilot(PILOT))
+    said = "no pilot could run them: one needs 5 cores, the largest pilot has 4; create a larger pilot"
+    with pytest.warns(RuntimeWarning, match=f"1 compute unit wait, and {said}"):
+        assert large.wait() == "Pending"
+    assert not work.wait(0), "the small one may still run, so nothing is said"
+    agent.finish_all()
+    with pytest.warns(RuntimeWarning, match=f"2 compute units wait, and {said}"):
+        assert not work.wait()
+    with pytest.warns(RuntimeWarning):
+        assert list(work.as_completed()) == [small]
+    with pytest.warns(RuntimeWarning):
+        assert after.wait() == "Pending"
+
+
+def test_a_pilot_of_unknown_size_is_believed_to_be_large_until_its_agent_has_said_what_it_has(
+    pilots: PilotComputeService, work: ComputeDataService, submitter: FakeSubmitter, agent_of: AgentOf
+) -> None:
+    unit = work.submit_compute_unit({**TRUE, "number_of_processes": 5})
+    pilot = pilots.create_pilot({"service_url": "fork://localhost", "number_of_nodes": 1})
+    assert unit.wait(0) == "Pending"
+    agent_of(pilot)
+    with pytest.warns(RuntimeWarning, match="one needs 5 cores"):
+        assert not work.wait(LIMIT_S)
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"gpus_per_process": 2}, "asks for 2 GPUs, pilot p-.* has 1"),
+        ({"memory_mb": 1001}, "asks for 1001 MB of memory, pilot p-.* has 1000"),
+        ({"number_of_processes": 3}, "asks for 3 cores on one node, pilot p-.* has 2"),
+    ],
+)
+def test_what_a_pilot_has_is_more_than_cores(
+    pilots: PilotComputeService, work: ComputeDataService, wish: dict[str, int], said: str
+) -> None:
+    pilots.create_pilot({
+        "service_url": "fork://localhost", "number_of_nodes": 1, "processes_per_node": 2, "gpus_per_node": 1,
+        "memory_per_node_mb": 1000,
+    })  # fmt: skip
+    pilots.list_pilots()[0]._pilot.cores = 4
+    with pytest.raises(UnsatisfiableRequestError, match=said):
+        work.submit_compute_unit({**TRUE, **wish})
+
+
+@pytest.mark.parametrize("leave", ["cancel", "remove_pilot_compute_service"])
+def test_what_a_pilot_has_taken_is_waited_for_after_the_service_has_let_go_of_it(
+    pilots: PilotComputeService, work: ComputeDataService, agent_of: AgentOf, leave: str
+) -> None:
+    unit = work.submit_compute_unit(TRUE)
+    agent = agent_of(pilots.create_pilot(PILOT))
+    leased = agent.claim()
+    agent.report(leased, "R")
+    getattr(work, leave)(*([pilots] if leave.startswith("remove") else []))
+    assert not work.wait(0)
+    assert unit.wait(0) in {"Pending", "Running"}
+    agent.report(leased, "D")
+    assert work.wait(LIMIT_S)
+
+
+def test_what_an_emptied_server_may_get_back_is_waited_for(
+    pilots: PilotComputeService, work: ComputeDataService, server: LocalRedis, agent_of: AgentOf
+) -> None:
+    unit = work.submit_compute_unit(TRUE)
+    agent = agent_of(pilots.create_pilot(PILOT))
+    agent.report(agent.claim(), "R")
+    work.remove_pilot_compute_service(pilots)
+    server.command("FLUSHALL", "SYNC")
+    assert not is_final(unit.wait(0))
+    assert not work.wait(0)
+
+
+def test_what_a_pilot_gave_back_after_the_service_has_let_go_of_it_is_not_waited_for(
+    pilots: PilotComputeService, work: ComputeDataService, agent_of: AgentOf
+) -> None:
+    unit = work.submit_compute_unit(TRUE)
+    agent = agent_of(pilots.create_pilot(PILOT))
+    leased = agent.claim()
+    agent.report(leased, "R")
+    work.remove_pilot_compute_service(pilots)
+    assert unit.wait(0) in {"Pending", "Running"}
+    agent.report(leased, "L")
+    with pytest.warns(RuntimeWarning, match="no pilot is left"):
+        assert unit.wait() == "Pending"
+
+
+@pytest.fixture
+def elsewhere(pilots: PilotComputeService) -> Iterator[Session]:
+    """The same session as another process has it."""
+    files = SessionFiles(ClientConfig.from_environment().sessions_dir)
+    other = Session(files.load(pilots.session.id))
+    yield other
+    other.close()
+
+
+def test_units_of_other_processes_are_waited_for_and_canceled(
+    pilots: PilotComputeService, work: ComputeDataService, agent_of: AgentOf, elsewhere: Session
+) -> None:
+    pilot = pilots.create_pilot(PILOT)
+    theirs = OwnedUnits(elsewhere, work.id, list)
+    for _ in range(2):  # the second is one more of a group that is known
+        theirs.submit([TRUE])
+        assert not work.wait(0)
+    OwnedUnits(elsewhere, pilot.id, list).submit([TRUE])
+    agent_of(pilot)
+    assert pilot.wait(0) in {"Pending", "Running"}
+    assert sum(group.open for group in pilots.session.tracker.groups_of(pilot.id)) == 1
+    late = theirs.submit([TRUE])
+    work.cancel()
+    assert work.wait(LIMIT_S)
+    assert late[0].wait(LIMIT_S) == "Canceled"
+
+
 def test_the_pilot_waits_for_its_own_units(pilots: PilotComputeService, agent_of: AgentOf) -> None:
     pilot = pilots.create_pilot(PILOT)
     assert pilot.wait() is State.Pending  # nothing to wait for
@@ -476,6 +602,39 @@ def test_progress_is_shown(pilots: PilotComputeService, work: ComputeDataService
     assert work.wait(LIMIT_S, progress=lambda counts: shown.append(counts[State.Done]))
     assert shown[-1] == 3
     assert shown == sorted(set(shown))
+
+
+def test_the_last_progress_is_shown_however_soon_the_last_unit_ends(
+    pilots: PilotComputeService, work: ComputeDataService, agent_of: AgentOf
+) -> None:
+    unit = work.submit_compute_unit(TRUE)
+    agent = agent_of(pilots.create_pilot(PILOT))
+    shown: list[int] = []
+
+    def show(counts: Counts) -> None:
+        shown.append(counts[State.Done])
+        agent.finish_all()
+        assert pilots.session.wait_for(lambda: unit.state is State.Done, LIMIT_S)
+
+    assert work.wait(LIMIT_S, progress=show)
+    assert shown == [0, 1]
+
+
+def test_a_wait_ends_in_time_although_the_server_stands_still(
+    pilots: PilotComputeService,
+    work: ComputeDataService,
+    server: LocalRedis,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    unit = work.submit_compute_unit(TRUE)
+    pilot = pilots.create_pilot(PILOT)
+    work.remove_pilot_compute_service(pilots)
+    started = time.monotonic()
+    with caplog.at_level(logging.CRITICAL), server.standing_still():
+        assert unit.wait(0.2) == "Pending"
+        assert not work.wait(0.2)
+        assert pilot.wait(0.2) == "Pending"
+    assert time.monotonic() - started < REPLY_S
 
 
 def test_the_progress_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -581,3 +740,71 @@ def test_data_methods_say_that_they_are_not_there(name: str) -> None:
     with pytest.raises(PilotError, match="Pilot-Data is not part of this version"):
         getattr(ComputeDataService(), name)
     assert not hasattr(ComputeDataService(), "submit_job")
+
+
+# --- plain mistakes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["nonsense", "cu-aaaaaa-0", "cu-aaaaaa-", "", 7, "cu-aaaaaa-99999999999999999999"]
+)
+def test_a_unit_that_there_is_not_leaves_nothing_behind(work: ComputeDataService, name: Any) -> None:
+    with pytest.raises(StateError, match="has no compute unit"):
+        work.get_compute_unit(name)
+    assert not work._session.tracker.groups
+
+
+@pytest.mark.parametrize("timeout", ["3", True, float("nan"), [1]])
+def test_a_timeout_is_a_number(pilots: PilotComputeService, work: ComputeDataService, timeout: Any) -> None:
+    pilot = pilots.create_pilot(PILOT)
+    unit = work.submit_compute_unit(TRUE)
+    for wait in (
+        pilots.wait,
+        pilot.wait,
+        work.wait,
+        unit.wait,
+        unit.result,
+        lambda t: work.as_completed(None, t),
+    ):
+        with pytest.raises(DescriptionError, match="a number of seconds is allowed, or None"):
+            wait(timeout)
+
+
+def test_other_plain_mistakes(pilots: PilotComputeService, work: ComputeDataService) -> None:
+    pilot = pilots.create_pilot(PILOT)
+    unit = work.submit_compute_unit(TRUE)
+    with pytest.raises(DescriptionError, match="state is 'Bogus'; allowed: Unknown, New, Pending"):
+        pilot.wait(0, state="Bogus")
+    with pytest.raises(DescriptionError, match=r"'cu-.*' is no ComputeUnit; give those"):
+        work.as_completed([unit.id])  # type: ignore[list-item]
+    for make in (PilotComputeService, ComputeDataService):
+        with pytest.raises(DescriptionError, match="a URL is a int; text is needed"):
+            make(123)  # type: ignore[arg-type]
+
+
+def test_a_canceled_service_takes_no_units(work: ComputeDataService) -> None:
+    work.cancel()
+    with pytest.raises(StateError, match="was canceled: it takes no more compute units"):
+        work.submit_compute_unit(TRUE)
+
+
+def test_canceling_without_a_server_kills_all_the_same(
+    pilots: PilotComputeService,
+    submitter: FakeSubmitter,
+    server: LocalRedis,
+    agent_of: AgentOf,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(pilots.session.store.link, "_patience_s", 0)
+    made = [pilots.create_pilot(PILOT) for _ in range(2)]
+    agent_of(made[1])
+    assert made[1].wait(LIMIT_S, state="Running") is State.Running
+    killed: list[str] = []
+    monkeypatch.setattr(FakePlaceholder, "kill", lambda self: killed.append(self.order.pilot))
+    with caplog.at_level(logging.CRITICAL):
+        server.stop()
+        with pytest.raises(CoordinationError, match="cannot be reached"):
+            pilots.cancel()
+        server.start()
+    assert set(killed) == {pilot.id for pilot in made}

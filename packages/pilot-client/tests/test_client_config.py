@@ -22,7 +22,7 @@ def test_defaults() -> None:
     assert config.runtime_dir is None
     assert config.ssh_config is None
     assert config.temporary_dir == Path("/tmp")
-    assert config.log_level == "WARNING"
+    assert config.log_level is None
     assert config.sessions_dir == Path("/home/ada/.local/state/pilot/sessions")
     assert config.servers_dir == Path("/home/ada/.local/state/pilot/servers")
     assert config.bundles_dir == Path("/home/ada/.cache/pilot/bundles")

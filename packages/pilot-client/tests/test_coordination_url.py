@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 import warnings
+from dataclasses import replace
 
 import pytest
 import redis
@@ -130,8 +131,6 @@ def test_public_and_full() -> None:
     url = parse("redis://ada:p%40w@h/2")
     assert url.public() == str(url) == "redis://h:6379/2"
     assert url.full() == "redis://ada:p%40w@h:6379/2"
-    assert url.with_password("new").full() == "redis://ada:new@h:6379/2"
-    assert url.with_password("").full() == "redis://ada:@h:6379/2"
     assert "p@w" not in repr(url)
     assert "p%40w" not in repr(url)
 
@@ -274,5 +273,23 @@ def test_redact(text: str, redacted: str) -> None:
 @given(servers, words, words)
 def test_redact_hides_every_password(url: CoordinationUrl, before: str, after: str) -> None:
     password = "correct-horse-battery"
-    text = f"{before} {url.with_password(password).full()} {after}"
+    text = f"{before} {replace(url, password=password).full()} {after}"
     assert password not in redact(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://h?password=hunter2", "redis://h…"),
+        ("redis://:hunter2", "redis://…"),
+        ("redis://h/?foo=hunter2", "redis://h…"),
+        ("redis://h/0#hunter2", "redis://h…"),
+        ("redis://user:hunter2@h:0", "redis://h…"),
+        (":hunter2@h", "…"),
+    ],
+)
+def test_of_a_url_that_cannot_be_read_only_scheme_and_host_are_shown(url: str, shown: str) -> None:
+    with pytest.raises(DescriptionError) as caught:
+        parse(url)
+    assert f"the URL {shown!r} cannot be read" in str(caught.value)
+    assert "hunter2" not in f"{caught.value} {caught.value.given}"

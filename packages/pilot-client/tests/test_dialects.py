@@ -30,7 +30,6 @@ def test_the_job_file_becomes_the_script() -> None:
     assert job_text(DIALECTS["torque"], job) == (
         "#!/bin/sh\n"
         "#PBS -N pilot-p-abcdefg\n#PBS -S /bin/sh\n#PBS -j oe\n#PBS -l nodes=1:ppn=16\n#PBS -l walltime=01:31:00\n"
-        "umask 077\n"
         "cd '/s a/$b' || exit 1\n"
         "exec '/s a/$b/it'\"'\"'s' </dev/null >'/o \"1\"' 2>/e\n"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import select
 import socket
 import stat
 import sys
@@ -83,6 +84,41 @@ def test_killing_an_agent(submit: Submit, ends: Ends) -> None:
     placeholder.kill()
 
 
+LEAVE = "import os; os.{}; print(os.getpid(), flush=True); os.execvp('sleep', ['sleep', '1000'])"
+
+
+@pytest.mark.parametrize("how", ["setpgid(0, 0)", "setsid()"])
+def test_killing_an_agent_that_stands_still_kills_what_it_has_started(
+    submit: Submit, ends: Ends, tmp_path: Path, how: str
+) -> None:
+    told = tmp_path / "told"
+    os.mkfifo(told)
+    unit = f'trap "" TERM; {sys.executable} -c "{LEAVE.format(how)}" > {told} &'
+    placeholder = submit(f"{unit}\nkill -STOP $$")
+    with told.open() as pipe:
+        assert int(pipe.readline()) > 0
+    placeholder.kill()
+    assert placeholder.wait(LIMIT_S), "the unit holds the lifeline, too"
+    assert ends.get_nowait().exit_code == -9
+
+
+def test_an_agent_whose_processes_all_died_leaves_no_unit_behind(
+    submit: Submit, ends: Ends, tmp_path: Path
+) -> None:
+    told, gate = tmp_path / "told", tmp_path / "gate"
+    os.mkfifo(told)
+    os.mkfifo(gate)
+    close = "import json, sys; os.close(json.load(open(sys.argv[1]))['lifeline_fd']); os.setpgid(0, 0)"
+    program = LEAVE.replace("os.{}", close)
+    submit(f'{sys.executable} -c "{program}" "$4" > {told} &\nread line < {gate}; exit 1')
+    with told.open() as pipe:
+        unit = os.pidfd_open(int(pipe.readline()))
+    gate.write_text("go\n")
+    assert ends.get(timeout=LIMIT_S).exit_code == 1
+    assert select.select([unit], [], [], LIMIT_S)[0]
+    os.close(unit)
+
+
 def test_what_is_in_the_sandbox_is_private_and_complete(submit: Submit, ends: Ends, tmp_path: Path) -> None:
     submit(
         number_of_processes=1,
@@ -135,9 +171,10 @@ def test_setup_lines_run_first_and_stop_the_agent_when_they_fail(submit: Submit,
     assert ends.get(timeout=LIMIT_S).log == "good day\n"
 
 
-def test_a_setup_line_that_fails(submit: Submit, ends: Ends) -> None:
+def test_a_setup_line_that_fails(submit: Submit, ends: Ends, tmp_path: Path) -> None:
     submit("echo never >&2", setup=["false", "echo never >&2"])
     assert ends.get(timeout=LIMIT_S) == AgentEnd("p-aaaaaaaa", 1, "")
+    assert not list(tmp_path.rglob("agent.json")), "it holds secrets"
 
 
 def test_the_working_directory_is_made_and_expanded(
@@ -158,11 +195,12 @@ def test_a_working_directory_that_cannot_be_used(submit: Submit, tmp_path: Path)
         submit(working_directory=str(tmp_path / "file" / "agent"))
 
 
-def test_an_interpreter_that_is_not_there(submit: Submit) -> None:
+def test_an_interpreter_that_is_not_there(submit: Submit, tmp_path: Path) -> None:
     before = set(os.listdir("/proc/self/fd"))
     with pytest.raises(SubmissionError, match="cannot be started with /no/python: No such file"):
         submit(python="/no/python")
     assert set(os.listdir("/proc/self/fd")) == before
+    assert not list(tmp_path.rglob("agent.json")), "it holds secrets"
 
 
 def test_more_cores_than_there_are(submit: Submit, ends: Ends) -> None:

@@ -23,6 +23,13 @@ def pilot(state: State, cores: int | None = 4, name: str = "p-1") -> TrackedPilo
 RUNNING, STARTING, GONE = pilot(State.Running), pilot(State.Pending), pilot(State.Failed)
 
 
+GPUS = UnitRecord("N", 0, "", 0, 3, "cds-1/,/2.2.4.100/0", 0)
+
+
+def equipped(gpus: int, memory_mb: int | None, cores: int = 4) -> TrackedPilot:
+    return TrackedPilot("p-1", "pcs-1", cores, State.Running, cores, gpus, memory_mb)
+
+
 @pytest.mark.parametrize(
     ("unit", "predecessors", "pilots", "reason"),
     [
@@ -42,6 +49,15 @@ RUNNING, STARTING, GONE = pilot(State.Running), pilot(State.Pending), pilot(Stat
         (record("N", 64), 0, [RUNNING, pilot(State.Running, 32)], "needs 64 cores, the largest pilot has 32"),
         (record("N", 64), 0, [RUNNING, pilot(State.Done, 64)], "needs 64 cores, the largest pilot has 4"),
         (record("N", 64), 0, [RUNNING, pilot(State.Pending, None, "p-2")], "queued: pilot p-2 is Pending"),
+        (GPUS, 0, [equipped(4, None)], "queued: the pilots that fit are busy"),
+        (GPUS, 0, [equipped(2, 100), equipped(0, 100)], "needs 4 GPUs, the largest pilot has 2"),
+        (GPUS, 0, [equipped(4, 99)], "needs 100 MB of memory, the largest pilot has 99"),
+        (
+            GPUS,
+            0,
+            [equipped(4, 99), equipped(3, 100)],
+            "needs 2 cores, 2 cores on one node, 4 GPUs, 100 MB of memory at once, no pilot has all of it",
+        ),
         (record("R", pilot="p-1"), 0, [RUNNING], ""),
         (record("D", pilot="p-1"), 0, [RUNNING], ""),
     ],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +172,7 @@ def test_a_login_that_is_refused(protected: LocalRedis, login: tuple[str, str], 
 
 
 def test_a_password_that_nobody_asked_for(server: LocalRedis) -> None:
-    error = failure(parse(server.url).with_password(SECRET))
+    error = failure(replace(parse(server.url), password=SECRET))
     assert "it has no password; leave the password out of the URL" in str(error)
 
 
@@ -251,3 +253,27 @@ def test_a_server_without_a_log_is_told(snapshots: bool, what: str) -> None:
     note = ServerFacts.from_info(INFO | {"aof_enabled": 0}).persistence_note(place, snapshots=snapshots)
     assert "appendonly yes" in note
     assert what in note
+
+
+def test_something_that_is_no_redis_server(short_folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def answer() -> None:
+            with listener.accept()[0] as visitor:
+                visitor.recv(1000)
+                visitor.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        error = failure(parse(f"redis://127.0.0.1:{port}"))
+        thread.join()
+    assert "is no Redis server" in str(error)
+    assert not error.transient
+
+
+@pytest.mark.parametrize(
+    "word", ["NOREPLICAS Not enough good replicas to write.", "TRYAGAIN Multiple keys request"]
+)
+def test_what_passes_is_transient(word: str) -> None:
+    assert refused("redis://h", word).transient

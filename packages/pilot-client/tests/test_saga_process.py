@@ -41,6 +41,9 @@ class Job:
     def run(self):
         if self.description.given.get("project") == "bad":
             raise RuntimeError("wrapped") from ValueError("no such project")
+        if self.description.given.get("project") == "circular":
+            error = RuntimeError("its own cause")
+            raise error from error
         self.service._adaptor.shell.write_to_remote(src="first line", tgt="script")
         self.id = "[lsf://stand-in/]-[host.7]"
     def cancel(self):
@@ -215,6 +218,11 @@ def test_the_cause_of_sagas_error_is_told() -> None:
         queue.submit(job(queue="micro", project="bad"))
 
 
+def test_an_error_that_is_its_own_cause_is_told() -> None:
+    with closing(SagaQueue(URL)) as queue, pytest.raises(SubmissionError, match="its own cause"):
+        queue.submit(job(queue="micro", project="circular"))
+
+
 def test_closing_ends_what_another_thread_waits_for(tmp_path: Path) -> None:
     process = SagaProcess(URL)
     failures: list[HelperLostError] = []
@@ -282,4 +290,9 @@ def test_messages_are_made_readable() -> None:
     text = 'Error running qsub: Unable to run job: unknown queue "x"\r\nExiting.\n [SCRIPTFILE=`mktemp -t x` && echo "…"\n]'
     assert readable(text) == 'Error running qsub: Unable to run job: unknown queue "x"'
     assert readable('Traceback (most recent call last):\n  File "x", line 3\nfailed') == "failed"
+    refused = "ssh: connect to host h port 1: Connection refused"
+    assert (
+        readable(f"read from process failed '[Errno 5] Input/output error' : ({refused}\n) (({refused}\n))")
+        == refused
+    )
     assert readable(" ") == "it gave no reason"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import textwrap
@@ -157,6 +158,43 @@ def test_a_forked_child_numbers_its_own_units(url: str) -> None:
     assert len({name.rpartition("-")[0] for name in ids}) == 2
 
 
+def test_a_forked_child_talks_to_redis_over_a_connection_of_its_own(url: str) -> None:
+    ids = run(
+        f"""
+        import os, threading
+        from pilot import Session, open_sessions
+        from pilot_protocol.operation import Query
+        session = Session.create({url!r})
+        me = Query(("CLIENT", "ID"), int)
+        parents = session.query(me)
+        held = threading.Event()
+
+        def hold():
+            with open_sessions._lock, session.tracker.changed, session.store._outbox._lock, session.store.link._lock:
+                held.set()
+                child_is_done.wait()
+
+        child_is_done = threading.Event()
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait()
+        child = os.fork()
+        if not child:
+            print(session.query(me), flush=True)
+            session.store.cancel(["cu-aaaaaa-0"])
+            assert open_sessions.join(session.id).wait_for(lambda: True, None)
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        child_is_done.set()
+        holder.join()
+        assert session.query(me) == parents
+        print(parents, status)
+        """
+    ).split()
+    assert ids[0] != ids[1]
+    assert ids[2] == "0"
+
+
 def test_ctrl_c_ends_a_wait_at_once(url: str) -> None:
     run(
         f"""
@@ -172,3 +210,40 @@ def test_ctrl_c_ends_a_wait_at_once(url: str) -> None:
             raise AssertionError("Ctrl-C was not heard")
         """
     )
+
+
+def test_an_embedded_server_whose_keeper_was_killed_is_given_up_with_all_that_it_leaves(home: Path) -> None:
+    printed = run(
+        """
+        import logging, os, signal
+        from pilot import CoordinationError, Session, open_sessions
+        logging.disable()
+        session = open_sessions.default()
+        killed = []
+        class Placeholder:
+            def kill(self):
+                killed.append("killed")
+        session.placeholders["p-aaaaaaaa"] = Placeholder()
+        server = session._server
+        os.kill(server.record.keeper_pid, signal.SIGKILL)
+        try:
+            session.wait_for(lambda: False, 50)
+        except CoordinationError as error:
+            print("does not come back" in str(error), error.transient, *killed, server.directory.exists())
+        print(open_sessions.default().id != session.id)
+        """
+    ).split()
+    assert printed == ["True", "False", "killed", "False", "True"]
+    assert not list(home.rglob("*.json"))
+
+
+def test_pilot_log_shows_what_is_logged(url: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"from pilot import Session; Session.create({url!r})"],
+        env={**os.environ, "PILOT_LOG": "info"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=True,
+    )
+    assert "INFO pilot.session the Redis server at" in done.stderr

@@ -8,6 +8,7 @@ import pytest
 
 from fake_agent import StartPilot
 from local_redis import LocalRedis
+from pilot import open_sessions
 from pilot.outbox import Outbox
 from pilot.session import Session
 from pilot_protocol import pilot_ops, reads, unit_payloads
@@ -153,3 +154,13 @@ def test_a_closed_session_says_so(session: Session) -> None:
     session.close()
     with pytest.raises(CoordinationError, match="was closed"):
         submit(session)
+
+
+def test_who_joined_rebuilds_the_session_with_the_lease_that_it_had(url: str, server: LocalRedis) -> None:
+    made = Session.create(url, lease_s=120)
+    made.close()
+    joined = open_sessions.join(made.id)
+    joined._watcher.stop()  # type: ignore[union-attr]
+    server.command("FLUSHALL", "SYNC")
+    assert joined.store.sweep(joined.store.link)
+    assert server.command("HGET", joined.keys.named("meta"), "lease") == b"120000"

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilot.tracked_pilot import Shape
 from pilot.tracker import TrackedPilot, Tracker, UnitGroup
 from pilot_protocol.errors import CoordinationError
 from pilot_protocol.reads import SessionEvent
@@ -121,15 +122,16 @@ def test_what_is_no_id_is_in_no_group(tracker: Tracker, group: UnitGroup, name: 
 
 def test_pilots_serve_themselves_and_the_services_they_are_attached_to(tracker: Tracker) -> None:
     for pilot, service in (("p-1", "pcs-1"), ("p-2", "pcs-2"), ("p-3", "pcs-1")):
-        tracker.set_pilot(TrackedPilot(pilot, service, 1, State.Running))
+        tracker.set_pilot(TrackedPilot(pilot, service, 1, State.Running, node_cores=1))
     tracker.set_attached("pcs-1", "cds-1", attached=True)
     tracker.set_attached("pcs-2", "cds-1", attached=True)
     tracker.set_attached("pcs-2", "cds-1", attached=False)
     assert [pilot.id for pilot in tracker.pilots_for("cds-1")] == ["p-1", "p-3"]
     assert [pilot.id for pilot in tracker.pilots_for("p-2")] == ["p-2"]
-    assert tracker.has_live_pilot("cds-1")
+    tracker.new_group("aaaaaa", "cds-1").shapes.add(Shape(1, 1, 0, 0))
+    assert tracker.has_room_for_all("cds-1")
     tracker.apply([event(pilots=[("p-1", "Failed"), ("p-3", "Done")])])
-    assert not tracker.has_live_pilot("cds-1")
+    assert not tracker.has_room_for_all("cds-1")
 
 
 def test_a_pilot_does_not_come_back(tracker: Tracker) -> None:

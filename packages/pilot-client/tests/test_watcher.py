@@ -10,9 +10,13 @@ import pytest
 from fake_agent import StartPilot
 from local_redis import LocalRedis
 from pilot import ComputeDataService, ComputeUnit
+from pilot.config import ClientConfig
+from pilot.following import follow_unit
 from pilot.session import Session
+from pilot.session_file import SessionFiles
 from pilot.tracker import TrackedPilot
-from pilot_protocol import pilot_ops
+from pilot.watcher import Watcher
+from pilot_protocol import pilot_ops, reads
 from pilot_protocol.errors import CoordinationError
 from pilot_protocol.states import State
 
@@ -101,14 +105,40 @@ def test_a_reader_that_fell_behind_the_stream_reads_the_records(
 
 
 def test_what_an_emptied_server_lost_for_good_is_failed(
-    session: Session, work: ComputeDataService, server: LocalRedis
+    session: Session, work: ComputeDataService, server: LocalRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pilot.watcher.LOST_AFTER_S", 0.2)
     unit = work.submit_compute_unit(TRUE)
     session.store._outbox.prune(float("inf"))  # confirmed longer ago than it is kept
     server.command("FLUSHALL", "SYNC")
     server.close_connections()
     assert comes(session, unit, State.Failed)
     assert (unit.details["reason"], unit.exit_code) == ("lost", None)
+
+
+def test_what_another_client_brings_back_is_not_lost(work: ComputeDataService, server: LocalRedis) -> None:
+    """The one that knows nothing of what was said lately comes first, and makes the session anew."""
+    session = work._session
+    unit = work.submit_compute_unit(TRUE)
+    other = Session(SessionFiles(ClientConfig.from_environment().sessions_dir).load(session.id))
+    theirs = ComputeUnit.of(other, *follow_unit(other, unit.id))
+    first = work.submit_compute_unit(TRUE)
+    theirs_first = ComputeUnit.of(other, *follow_unit(other, first.id))
+    first.cancel()
+    assert comes(session, first, State.Canceled), "its watcher has swept, and will not for a while"
+    assert comes(other, theirs_first, State.Canceled)
+    server.command("FLUSHALL", "SYNC")
+    assert other.store.sweep(other.store.link), "it makes the session anew"
+    assert other.query(reads.units(other.keys, [unit.id])) == [None]
+    reader = Watcher(other.url, other.keys, other.store, other.tracker, other.lease_s, lambda: None)
+    reader._read_records()
+    reader.stop()
+    assert theirs.state is State.Pending
+    assert session.store.sweep(session.store.link), "it is another one, so what was said lately is said again"
+    assert not session.store.sweep(session.store.link)
+    unit.cancel()
+    assert comes(other, theirs, State.Canceled)
+    other.close()
 
 
 def test_what_an_emptied_server_lost_lately_goes_on(

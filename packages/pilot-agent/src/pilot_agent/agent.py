@@ -20,7 +20,7 @@ from .config import AgentConfig
 from .coordination_parts import Parts
 from .core import AgentCore, CoreSettings
 from .exit_codes import ENDED, PILOT_ENDED, REFUSED
-from .head import Head
+from .head import Head, journal_of
 from .intake import Intake
 from .lrms.allocation import tell_restart
 from .lrms.local import LocalNode
@@ -48,6 +48,8 @@ def run_head(config: AgentConfig, started_s: float) -> int:
     gc.freeze()
     resources = find_resources(config, started_s)
     config = replace(config, executors=min(config.executors, resources.node.cores))
+    if os.path.exists(journal_of(config.sandbox)):  # a head before this one has reached Redis
+        config = replace(config, first_patience_s=config.lost_timeout_s)
     try:
         asyncio.run(_serve(config, resources))
     except PilotEndedError as error:

@@ -21,6 +21,7 @@ from .tunnel_url import TunnelTarget, read_target
 DEFAULT_LEASE_S = 30.0
 DEFAULT_GRACE_S = 10.0
 DEFAULT_LOST_TIMEOUT_S = 600.0
+DEFAULT_FIRST_PATIENCE_S = 30.0
 MOST_EXECUTORS = 2
 
 
@@ -49,6 +50,8 @@ class AgentConfig:
     lifeline_fd: int | None = None
     lost_timeout_s: float = DEFAULT_LOST_TIMEOUT_S
     """How long the agent looks for a Redis that is gone before it gives up its allocation."""
+    first_patience_s: float = DEFAULT_FIRST_PATIENCE_S
+    """How long the agent looks for a Redis that it has never reached."""
     on_partition: str = "stop"
     """``stop``: units end shortly before the lease of an agent without Redis does; ``continue``: they go on."""
     lrms: str = "auto"
@@ -93,6 +96,7 @@ def read_config(path: Path) -> AgentConfig:
         label=_text(content, "label", default=","),
         lifeline_fd=lifeline_fd,
         lost_timeout_s=_number({**content, **options}, "lost_timeout_s", DEFAULT_LOST_TIMEOUT_S, least=0.0),
+        first_patience_s=_number(options, "first_patience_s", DEFAULT_FIRST_PATIENCE_S, least=0.0),
         on_partition=_choice(options, "on_partition", ("stop", "continue")),
         lrms=_lrms(content, lifeline_fd),
         tunnel=_tunnel(content),

@@ -22,11 +22,12 @@ from pilot_protocol.version import check_peer
 from . import events
 from .actions import Claim, Report
 from .config import AgentConfig
-from .contact import Contact
+from .contact import contact_for
 from .controls import Controls
 from .coordination_parts import Hooks, Parts
 from .lease import Lease
 from .redis_link import LinkLostError, ServerFullError
+from .standing import Standing
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,9 @@ class Coordinator:
         self._boot = ""
         self._connected = asyncio.Event()
         self._registered = self._synced = False
+        self._must_repeat = False  # what a server that has forgotten it must hear before all else
         self._beat_due = False
-        self._contact = Contact(config.lost_timeout_s)
+        self._contact = contact_for(config)
         self._claim: Claim | None = None
         self._claim_number = 0
         self._claim_not_before = 0.0
@@ -154,10 +156,10 @@ class Coordinator:
             raise NoSessionError(f"session {self._config.session} is not on this server")
         check_peer(protocol, who=f"session {self._config.session}")
         if self._boot and self._parts.link.boot != self._boot:
-            self._synced = False
-            again = self._hooks.said_lately()
-            logger.warning("server.restarted said_again=%d", len(again), extra={"action": "server.restarted"})
-            self._hooks.dispatch(events.ReportsFound(again))
+            logger.warning("server.restarted", extra={"action": "server.restarted"})
+            self._synced, self._must_repeat = False, True
+            if (await self._standing()).is_forgotten:
+                self._registered = False
         self._boot = self._parts.link.boot
         self._connected.set()
         # What rang while nobody listened is not heard again.
@@ -166,7 +168,10 @@ class Coordinator:
 
     async def _register(self) -> None:
         if self._epoch:
-            await self._yield_to_successor()
+            standing = await self._standing()
+            if standing.is_succeeded:
+                raise PilotEndedError(f"another agent has taken up pilot {self._config.pilot}")
+            self._must_repeat = self._must_repeat or standing.is_forgotten
         asked = asyncio.get_running_loop().time()
         operation = pilot_ops.register(
             self._keys, self._config.pilot, self._instance, self._config.lease_ms, self._hooks.record()
@@ -178,20 +183,15 @@ class Coordinator:
         self._parts.clock.learn(reply.server_ms, time.time())
         logger.info("pilot.registered epoch=%s", self._epoch, extra={"action": "pilot.registered"})
 
-    async def _yield_to_successor(self) -> None:
-        """A newer epoch than ours is another agent's; an older one comes from a server that has forgotten ours.
-
-        Raises:
-            PilotEndedError: Another agent has taken up the pilot.
-        """
+    async def _standing(self) -> Standing:
         record = await self._parts.link.query(reads.pilot(self._keys, self._config.pilot))
-        epoch = record.get("epoch", b"")
-        is_newer = epoch.isdigit() and int(epoch) > int(self._epoch)
-        if is_newer and record.get("instance") != self._instance.encode():
-            raise PilotEndedError(f"another agent has taken up pilot {self._config.pilot}")
+        return Standing.of(record, self._epoch or "0", self._instance)
 
     async def _sync(self) -> None:
-        """Report first: an end that Redis has not heard of must not go back into a queue."""
+        """Report first: an end that Redis has not heard of must not go back into a queue, nor a start for free."""
+        if self._must_repeat:
+            self._must_repeat = False
+            self._hooks.dispatch(events.ServerForgot(self._hooks.said_lately()))
         while self._report is not None:
             await self._send_report()
         asked = asyncio.get_running_loop().time()

@@ -102,9 +102,20 @@ class ReportConfirmed:
 
 @dataclass(frozen=True)
 class ReportsFound:
-    """Reports that are not the core's own: ends found in the journal after a restart, or to be said again."""
+    """Reports that are not the core's own: ends found in the journal after a restart."""
 
     items: Sequence[ReportItem]
+
+
+@dataclass(frozen=True)
+class ServerForgot:
+    """Redis may have forgotten what it confirmed: it came back with another run id, or does not know this agent.
+
+    Attributes:
+        ends: What was said lately of units that are not here any more. What runs, the core says by itself.
+    """
+
+    ends: Sequence[ReportItem]
 
 
 @dataclass(frozen=True)
@@ -200,6 +211,7 @@ Event = Union[
     LeaseEnded,
     Fenced,
     LinkBack,
+    ServerForgot,
     ExecutorLost,
     ExecutorUp,
 ]

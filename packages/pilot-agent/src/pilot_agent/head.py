@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Callable
 
 from pilot_protocol import pilot_ops
@@ -23,6 +24,7 @@ from .coordinator import Coordinator
 from .core import AgentCore
 from .core.endings import judge
 from .executors import Executors
+from .job_signals import JobSignals
 from .journal import DURABILITY_WINDOW_S, Recovery
 from .journal_keeper import Handed, JournalKeeper
 from .lrms.local import LocalNode
@@ -58,9 +60,13 @@ class Head:
     ) -> None:
         self._config, self._core, self._record = config, core, record
         self._cpus, self._gpus = node.cpus, node.gpus
-        journal = str(config.sandbox / "journal")
+        journal = journal_of(config.sandbox)
         self._journal = JournalKeeper(journal, self._handed, max(DURABILITY_WINDOW_S, config.lease_s))
-        self._executors = Executors(str(config.sandbox), journal, config.lifeline_fd, self.dispatch, others)
+        is_in_job = record.get("lrms", "local") != "local"
+        self._signals = JobSignals(self.dispatch, self._was_asked_to_end, is_in_job=is_in_job)
+        self._executors = Executors(
+            str(config.sandbox), journal, config.lifeline_fd, self._signals.take, others
+        )
         self._coordinator: Coordinator | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._happened: deque[events.Event] = deque()
@@ -174,7 +180,12 @@ class Head:
 
     def _terminate(self) -> None:
         self.dispatch(events.StopRequested(reason="terminated", unit_reason="walltime"))
+        self._signals.release()
         self._require_coordinator().hurry()
+
+    def _was_asked_to_end(self, name: str) -> bool:
+        record = self._core.table.records.get(name)
+        return record is None or record.cause is not None
 
     def _start(self, action: actions.SendStart) -> None:
         self._note_starts(
@@ -252,6 +263,11 @@ class Head:
     def _finish(self, action: actions.Finish) -> None:
         logger.info("pilot.ended %s %s", action.state, action.reason, extra={"action": "pilot.ended"})
         self._require_coordinator().end(pilot_ops.PilotEnd(action.state, action.reason))
+
+
+def journal_of(sandbox: Path) -> str:
+    """Return the folder of a pilot's journal."""
+    return str(sandbox / "journal")
 
 
 async def _first_of(tasks: Sequence[asyncio.Future[None]]) -> None:

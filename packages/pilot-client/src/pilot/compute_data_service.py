@@ -9,6 +9,7 @@ from typing import Any, final
 from pilot_protocol.errors import DescriptionError, StateError
 from pilot_protocol.states import State
 
+from .argument_checks import seconds
 from .completion import Completion, Counts, Show, wait_for_owner
 from .compute_unit import ComputeUnit
 from .following import follow_pilots, follow_unit, follow_units
@@ -49,7 +50,9 @@ class ComputeDataService(Getters):
         session: Session | str | None = None,
         cds_url: str | None = None,
     ) -> None:
-        if coordination_url and "cds=" in coordination_url:  # the place of BigJob's only argument
+        if (
+            isinstance(coordination_url, str) and "cds=" in coordination_url
+        ):  # the place of BigJob's only argument
             coordination_url, cds_url = None, coordination_url
         self._id = new_id("cds")
         self._units: OwnedUnits | None = None
@@ -128,6 +131,7 @@ class ComputeDataService(Getters):
         Raises:
             CoordinationError: The server cannot be reached, or is full.
             DescriptionError: A key or a value is not allowed, or the unit is larger than every pilot.
+            StateError: The service was canceled.
         """
         return self.submit_compute_units([compute_unit_description])[0]
 
@@ -147,7 +151,10 @@ class ComputeDataService(Getters):
         Raises:
             CoordinationError: The server cannot be reached, or is full.
             DescriptionError: A key or a value is not allowed, or a unit is larger than every pilot.
+            StateError: The service was canceled.
         """
+        if self._is_canceled:
+            raise StateError(f"{self.id} was canceled: it takes no more compute units; create another one")
         return self._own_units().submit(descriptions)
 
     def list_pilot_compute(self) -> list[PilotCompute]:
@@ -175,7 +182,7 @@ class ComputeDataService(Getters):
     ) -> Iterator[ComputeUnit]:
         """Yield units as they end, each once, well or not.
 
-        It ends early, with a RuntimeWarning, when every pilot that could run the rest has ended.
+        It ends early, with a RuntimeWarning, when every pilot that could run the rest has ended, or all are too small.
 
         Args:
             units: By default all units of this service.
@@ -186,12 +193,13 @@ class ComputeDataService(Getters):
             TimeoutError: Some have not ended in time.
         """
         chosen = self.list_compute_units() if units is None else units
-        return Completion(self._session, chosen).within(timeout)
+        return Completion(self._session, chosen).within(seconds(timeout))
 
     def wait(self, timeout: float | None = None, *, progress: Show | bool | None = None) -> bool:
         """Wait until all units have ended.
 
-        It also returns, with a RuntimeWarning, when every pilot that could run the rest has ended, or none was created.
+        Units that other processes have submitted to this service by now are waited for, too. It also returns, with a
+        RuntimeWarning, when every pilot that could run the rest has ended, none was created, or all are too small.
 
         Args:
             timeout: Seconds; without end by default.
@@ -203,13 +211,14 @@ class ComputeDataService(Getters):
         Raises:
             CoordinationError: Redis refuses this session for good.
         """
+        limit_s = seconds(timeout)
         if self._units is None:
             return True
         show = ProgressLine() if progress is True else progress or None
-        return wait_for_owner(self._session, self.id, timeout, show)
+        return wait_for_owner(self._session, self.id, limit_s, show)
 
     def cancel(self) -> None:
-        """Cancel the units that have not ended, and let go of the pilots, which go on.
+        """Cancel the units that have not ended, whoever submitted them, and let go of the pilots, which go on.
 
         Raises:
             CoordinationError: The server cannot be reached.
@@ -218,7 +227,7 @@ class ComputeDataService(Getters):
         if self._units is None:
             return
         session = self._session
-        for group in session.tracker.groups_of(self.id):
+        for group in follow_units(session, self.id):
             session.store.cancel([group.unit_id(number) for number in group.unsettled()])
         for service in sorted(session.tracker.attachments.get(self.id, ())):
             session.store.attach(service, self.id, attached=False)
@@ -248,7 +257,7 @@ class ComputeDataService(Getters):
         return self._units or self._join(newest_default() or default())
 
     def _join(self, session: Session) -> OwnedUnits:
-        self._units = OwnedUnits(session, self.id, self._largest)
+        self._units = OwnedUnits(session, self.id, lambda: session.tracker.pilots_for(self.id))
         return self._units
 
     def _reconnect(self, url: str) -> None:
@@ -256,11 +265,3 @@ class ComputeDataService(Getters):
         follow_pilots(session)
         follow_units(session, self.id)
         self._join(session)
-
-    def _largest(self) -> tuple[int, str] | None:
-        """Return the size of the largest living pilot; None when there is none, or one of unknown size."""
-        live = [pilot for pilot in self._session.tracker.pilots_for(self.id) if pilot.is_live]
-        if not live or any(pilot.cores is None for pilot in live):
-            return None
-        cores, name = max((pilot.cores or 0, pilot.id) for pilot in live)
-        return cores, f"pilot {name}" if len(live) == 1 else f"the largest pilot, {name},"

@@ -12,9 +12,11 @@ from pilot_protocol.errors import ComputeUnitFailed, StateError
 from pilot_protocol.messages import UnitResult
 from pilot_protocol.states import State, is_final
 
+from .argument_checks import seconds
 from .following import follow_unit
 from .getters import Getters
 from .open_sessions import find
+from .prospects import Awaited
 from .session import Session
 from .tracker import UnitGroup
 from .unit_details import read_details, read_result
@@ -94,7 +96,7 @@ class ComputeUnit(Getters):
     def wait(self, timeout: float | None = None) -> State:
         """Wait until the unit has ended.
 
-        It also returns, with a RuntimeWarning, when every pilot that could run the unit has ended.
+        It also returns, with a RuntimeWarning, when every pilot that could run the unit has ended, or all are too small.
 
         Args:
             timeout: Seconds; without end by default.
@@ -105,7 +107,8 @@ class ComputeUnit(Getters):
         Raises:
             CoordinationError: Redis refuses this session for good.
         """
-        wait_for_units(self._session, {self._group.owner}, self._is_open, timeout)
+        awaited = Awaited({self._group.owner}, self._is_open, lambda: [(self._group, self._number)])
+        wait_for_units(self._session, awaited, seconds(timeout))
         return self.state
 
     def result(self, timeout: float | None = None) -> ComputeUnit:

@@ -32,7 +32,7 @@ class ClientConfig:
         temporary_dir: ``TMPDIR``, by default ``/tmp``.
         search_path: ``PATH``; None when unset.
         ssh_config: ``PILOT_SSH_CONFIG``, a configuration file that OpenSSH is to read instead of the user's; None when unset.
-        log_level: ``PILOT_LOG``, one of `LOG_LEVELS`, by default ``WARNING``.
+        log_level: ``PILOT_LOG``, one of `LOG_LEVELS`; None when unset.
     """
 
     home: Path
@@ -45,7 +45,7 @@ class ClientConfig:
     redis_server: str | None = None
     search_path: str | None = None
     ssh_config: str | None = None
-    log_level: str = "WARNING"
+    log_level: str | None = None
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str] | None = None) -> ClientConfig:
@@ -72,7 +72,7 @@ class ClientConfig:
             redis_server=given.get("PILOT_REDIS_SERVER"),
             search_path=given.get("PATH"),
             ssh_config=given.get("PILOT_SSH_CONFIG"),
-            log_level=_log_level(given.get("PILOT_LOG", cls.log_level)),
+            log_level=_log_level(given.get("PILOT_LOG")),
         )
 
     @property
@@ -108,7 +108,9 @@ def _home_of_this_user() -> Path:
     return Path(pwd.getpwuid(os.getuid()).pw_dir)
 
 
-def _log_level(value: str) -> str:
+def _log_level(value: str | None) -> str | None:
+    if value is None:
+        return None
     level = value.upper()
     if level not in LOG_LEVELS:
         raise DescriptionError(

@@ -7,7 +7,7 @@ errors, object URLs and `redact` never show one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from pilot_protocol.errors import DescriptionError
@@ -29,7 +29,7 @@ ALLOWED = (
 _SESSION = re.compile(r"s-[a-z2-7]{16}")
 _IDS = {
     "pilot": re.compile(r"p-[a-z2-7]{8}"),
-    "unit": re.compile(r"cu-[a-z2-7]{6}-[0-9]+"),
+    "unit": re.compile(r"cu-[a-z2-7]{6}-[0-9]{1,12}"),
     "pcs": re.compile(r"pcs-[a-z2-7]{8}"),
     "cds": re.compile(r"cds-[a-z2-7]{8}"),
 }
@@ -73,10 +73,6 @@ class CoordinationUrl:
     def full(self) -> str:
         """Return the URL with user and password, in the form that redis-py reads. Not to be logged."""
         return self._written(self._credentials(), ())
-
-    def with_password(self, password: str) -> CoordinationUrl:
-        """Return the same URL with another password; empty for none."""
-        return replace(self, password=password)
 
     def _credentials(self) -> str:
         if not (self.username or self.password):
@@ -170,7 +166,16 @@ def redact(text: str) -> str:
     return _OF_OTHERS.sub(lambda found: f"{found['scheme']}{found['user']}***@", text)
 
 
+def is_id(kind: str, text: object) -> bool:
+    """Tell whether a text has the form of an id of this kind, one of `KINDS`."""
+    return isinstance(text, str) and _IDS[kind].fullmatch(text) is not None
+
+
 def _split(url: str) -> tuple[SplitResult, dict[str, str]]:
+    if not isinstance(url, str):
+        raise DescriptionError(
+            f"a URL is a {type(url).__name__}; text is needed: {ALLOWED}", key="coordination_url", value=url
+        )
     try:
         parts = urlsplit(url)
         query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
@@ -248,12 +253,17 @@ def _db(text: str, url: str) -> int:
     return int(text)
 
 
+def _place_in(url: str) -> str:
+    """Return scheme and host of what is no sound URL: anything beyond may be a password, wherever it stands."""
+    scheme, colon, rest = url.partition("://")
+    if not colon:
+        return "…"
+    host = re.match(r"[A-Za-z0-9._-]*", rest.rpartition("@")[2])
+    return f"{scheme}://{host[0] if host else ''}…"
+
+
 def _unreadable(url: str, why: str) -> DescriptionError:
-    before, at, after = url.rpartition("@")
-    scheme, colon, _ = before.partition("://")
-    shown = (
-        f"{scheme + colon if colon else ''}***@{after}" if at else url
-    )  # `redact` trusts the form, this does not
+    shown = _place_in(url)
     return DescriptionError(
         f"the URL {shown!r} cannot be read: {why}; allowed: {ALLOWED}", key="coordination_url", value=shown
     )

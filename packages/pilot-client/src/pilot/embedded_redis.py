@@ -151,6 +151,13 @@ class EmbeddedRedis:
                 f"the embedded server in {self.directory} does not end; its keeper is process {self.record.keeper_pid}"
             )
 
+    def abandon(self) -> None:
+        """Remove what a server has left whose keeper is gone: its directory, unless that was named, and its password."""
+        atexit.unregister(self._stop_at_exit)
+        if self._lifeline is not None:
+            self._lifeline.close()
+        self._place.discard()
+
     def wait_stopped(self, timeout_s: float | None = None) -> bool:
         """Wait until the server is gone, whoever stopped it; return False when the time is over.
 

@@ -5,6 +5,7 @@ The invariant: one session object per session, and one default session per serve
 
 from __future__ import annotations
 
+import os
 import threading
 
 from pilot_protocol.errors import DescriptionError
@@ -19,6 +20,15 @@ _lock = threading.RLock()
 _open: dict[str, Session] = {}
 _defaults: dict[str, Session] = {}
 """By the server's URL without credentials; empty for the embedded server. The newest comes last."""
+
+
+def _renew_lock() -> None:
+    """Take another lock, in a forked child: a thread of the parent may have held the old one."""
+    global _lock  # noqa: PLW0603 - the module is the registry
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def choose(url: str | None, session: Session | str | None) -> Session:

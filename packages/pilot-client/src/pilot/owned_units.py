@@ -19,6 +19,7 @@ from .compute_unit import ComputeUnit
 from .following import follow_units
 from .identifiers import new_group
 from .session import Session
+from .tracked_pilot import Shortage, TrackedPilot, shortage
 from .tracker import UnitGroup
 from .unit_preparation import PreparedUnit, prepare
 
@@ -31,14 +32,13 @@ class OwnedUnits:
     Args:
         session: Where they live.
         owner: The pilot or compute-data service.
-        largest: Returns the cores of the largest pilot that may take them, and how to call that pilot; None when any
-            size may still come.
+        pilots: Returns the pilots that may take them, ended ones too.
     """
 
-    def __init__(self, session: Session, owner: str, largest: Callable[[], tuple[int, str] | None]) -> None:
+    def __init__(self, session: Session, owner: str, pilots: Callable[[], Iterable[TrackedPilot]]) -> None:
         self.session = session
         self._owner = owner
-        self._largest = largest
+        self._pilots = pilots
         self._group: UnitGroup | None = None
         self._process = os.getpid()
         self._lock = threading.Lock()
@@ -70,15 +70,18 @@ class OwnedUnits:
             yield batch
 
     def _check_sizes(self, batch: list[PreparedUnit]) -> None:
-        """Refuse units that no pilot could ever run."""
-        largest = self._largest()
-        if largest is None:
+        """Refuse units that no pilot could ever run; before there is one, any size may still come."""
+        live = [pilot for pilot in self._pilots() if pilot.is_live]
+        if not live:
             return
-        cores, pilot = largest
+        shortages = {shape: shortage(shape, live) for shape in {unit.shape for unit in batch}}
         for unit in batch:
-            if unit.cores > cores:
+            short = shortages[unit.shape]
+            if short is not None:
                 name = str(unit.payload.get("name") or unit.payload["executable"])
-                raise UnsatisfiableRequestError(name, f"{unit.cores} cores", f"{pilot} has {cores}")
+                raise UnsatisfiableRequestError(
+                    name, short.needed, f"{_who(short, live)} has {short.largest}"
+                )
 
     def _check_predecessors(self, names: set[str]) -> None:
         """Refuse units that wait for something unknown; what this process has submitted needs no look-up."""
@@ -100,6 +103,7 @@ class OwnedUnits:
             group = self._group or tracker.new_group(new_group(), self._owner)
             self._group = None  # until Redis has taken the batch
             first = tracker.reserve(group, len(batch))
+            group.shapes.update(unit.shape for unit in batch)
             try:
                 self._hand_over(group, first, batch)
             except BaseException:
@@ -127,6 +131,12 @@ class OwnedUnits:
         if self._process != os.getpid():
             self._process, self._group, self._lock = os.getpid(), None, threading.Lock()
         return self._lock
+
+
+def _who(short: Shortage, live: Collection[TrackedPilot]) -> str:
+    if short.pilot is None:
+        return "no pilot"
+    return f"pilot {short.pilot.id}" if len(live) == 1 else f"the largest pilot, {short.pilot.id},"
 
 
 def _used_up(batches: list[list[PreparedUnit]]) -> Iterator[list[PreparedUnit]]:

@@ -8,6 +8,7 @@ from typing import Any, final
 from pilot_protocol.errors import StateError
 from pilot_protocol.states import State, is_final
 
+from .argument_checks import seconds, state_named
 from .compute_unit import ComputeUnit
 from .following import follow_pilots
 from .getters import Getters
@@ -15,8 +16,10 @@ from .open_sessions import find
 from .owned_units import OwnedUnits
 from .pilot_details import read_pilot_details
 from .pilot_ending import cancel_pilots
+from .placeholders import watch_pending
 from .session import Session
 from .tracker import TrackedPilot
+from .waiting import follow_before_waiting
 
 
 @final
@@ -51,7 +54,7 @@ class PilotCompute(Getters):
     def _take(self, session: Session, pilot: TrackedPilot) -> None:
         self._session = session
         self._pilot = pilot
-        self._units = OwnedUnits(session, pilot.id, self._largest)
+        self._units = OwnedUnits(session, pilot.id, lambda: [pilot])
 
     @property
     def id(self) -> str:
@@ -119,12 +122,16 @@ class PilotCompute(Getters):
 
         Raises:
             CoordinationError: Redis refuses this session for good.
+            DescriptionError: There is no such state, or the timeout is no number.
         """
+        limit_s = seconds(timeout)
+        watch_pending(self._session, [self._pilot])
         if state is None:
-            self._session.wait_for(lambda: not self._count_open() or not self._pilot.is_live, timeout)
+            follow_before_waiting(self._session, self.id, limit_s)
+            self._session.wait_for(lambda: not self._count_open() or not self._pilot.is_live, limit_s)
         else:
-            wanted = State(state)
-            self._session.wait_for(lambda: self.state is wanted or is_final(self.state), timeout)
+            wanted = state_named(state)
+            self._session.wait_for(lambda: self.state is wanted or is_final(self.state), limit_s)
         return self.state
 
     def cancel(self) -> None:
@@ -154,6 +161,3 @@ class PilotCompute(Getters):
 
     def _count_open(self) -> int:
         return sum(group.open for group in self._session.tracker.groups_of(self.id))
-
-    def _largest(self) -> tuple[int, str] | None:
-        return (self._pilot.cores, f"pilot {self.id}") if self._pilot.cores else None

@@ -9,15 +9,16 @@ from typing import Any, final
 from pilot_protocol.compute_descriptions import validate_pilot_compute
 from pilot_protocol.pilot_ops import PilotEnd
 from pilot_protocol.specs import PilotSpec
-from pilot_protocol.states import State
 from pilot_protocol.version import PROTOCOL
 
+from .argument_checks import seconds
 from .following import follow_pilots
 from .identifiers import new_id
 from .open_sessions import choose, find
 from .pilot_compute import PilotCompute
 from .pilot_ending import cancel_pilots
 from .pilot_loss import agent_ended
+from .placeholders import watch_pending
 from .session import Session
 from .submission import AgentEnd, PilotOrder, Placeholder
 from .tracker import TrackedPilot
@@ -78,7 +79,7 @@ class PilotComputeService:
         pilot = new_id("p")
         self.session.listen()
         self.session.store.create_pilot(pilot, self.id, payload)
-        tracked = self.session.tracker.set_pilot(TrackedPilot(pilot, self.id, spec.cores, State.Pending))
+        tracked = self.session.tracker.set_pilot(TrackedPilot.asked_for(pilot, self.id, spec))
         placeholder = self._submit(PilotOrder(pilot, spec, self._agent_settings()))
         tracked.cores = placeholder.cores or tracked.cores
         return PilotCompute.of(self.session, tracked)
@@ -109,7 +110,9 @@ class PilotComputeService:
         Returns:
             Whether they have.
         """
-        return self.session.wait_for(lambda: not any(pilot.is_live for pilot in self._pilots()), timeout)
+        limit_s = seconds(timeout)
+        watch_pending(self.session, self._pilots())
+        return self.session.wait_for(lambda: not any(pilot.is_live for pilot in self._pilots()), limit_s)
 
     def cancel(self) -> None:
         """End all pilots of this service and what they run; returns when they have ended.

@@ -7,8 +7,10 @@ units then go elsewhere, and none of them runs twice at a time.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 
+from pilot_protocol.errors import CoordinationError
 from pilot_protocol.pilot_ops import PilotEnd
 from pilot_protocol.states import State
 
@@ -30,17 +32,31 @@ def cancel_pilots(session: Session, pilots: Sequence[TrackedPilot]) -> None:
     """End pilots, and return when they have ended or can only be left to their lease.
 
     Raises:
-        CoordinationError: The server cannot be reached.
+        CoordinationError: The server cannot be reached; what this process has started was killed.
     """
     session.listen()
     live = [pilot for pilot in pilots if pilot.is_live]
     session.canceled.update(pilot.id for pilot in live)
-    for pilot in live:
-        _ask(session, pilot)
-    if not _have_ended(session, live, STOP_LIMIT_S):
-        _force(session, live)
+    try:
+        for pilot in live:
+            _ask(session, pilot)
+        if not _have_ended(session, live, STOP_LIMIT_S):
+            _force(session, live)
+    except CoordinationError:  # killing what this process has started takes no server
+        kill_placeholders(session, [pilot.id for pilot in live])
+        raise
     for pilot in pilots:
         _see_off(session, pilot)
+
+
+def kill_placeholders(session: Session, pilots: Iterable[str]) -> None:
+    """Kill pilots without the server; returns when nothing is left of those that this process has submitted."""
+    found = [session.placeholders[pilot] for pilot in pilots if pilot in session.placeholders]
+    for placeholder in found:
+        placeholder.kill()
+    give_up = time.monotonic() + KILL_LIMIT_S
+    for placeholder in found:
+        placeholder.wait(max(0.0, give_up - time.monotonic()))
 
 
 def _ask(session: Session, pilot: TrackedPilot) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from pilot_protocol import signing
 from pilot_protocol.errors import PilotError
 from pilot_protocol.specs import PilotSpec
+from pilot_protocol.states import State
 
 from .pilot_details import open_pilot_description, read_pilot_record
 from .pilot_loss import agent_ended
@@ -44,3 +46,14 @@ def placeholder_of(session: Session, pilot: TrackedPilot) -> Placeholder | None:
         )
         return None
     return session.placeholders.setdefault(pilot.id, found)
+
+
+def watch_pending(session: Session, pilots: Iterable[TrackedPilot]) -> None:
+    """Watch the jobs of pilots that have no agent yet, also those of another process: nothing else tells of their end.
+
+    Raises:
+        CoordinationError: The server cannot be reached.
+    """
+    for pilot in pilots:
+        if pilot.state is not State.Running:
+            placeholder_of(session, pilot)

@@ -44,7 +44,7 @@ from pilot_protocol.operation import Operation, Query
 from pilot_protocol.scripts import script
 
 from .coordination_url import CoordinationUrl
-from .redis_refusals import refused, refused_login, unreachable
+from .redis_refusals import refused, refused_login, unintelligible, unreachable
 from .server_facts import ServerFacts
 
 logger = logging.getLogger(__name__)
@@ -98,6 +98,7 @@ class RedisLink:
         url: Of the server, with the password.
         reply_s: How long a reply may take, in seconds; a blocking read needs more than it blocks.
         patience_s: For how many seconds a broken connection is tried again; the first one is tried once.
+        connect_s: How long connecting may take, in seconds.
         restore: Called with a way to run operations when the server has another run id than before.
     """
 
@@ -107,6 +108,7 @@ class RedisLink:
         *,
         reply_s: float = REPLY_S,
         patience_s: float = PATIENCE_S,
+        connect_s: float = CONNECT_S,
         restore: Callable[[Say], None] | None = None,
     ) -> None:
         self.place = url.public()
@@ -114,6 +116,7 @@ class RedisLink:
         self._url = url
         self._reply_s = reply_s
         self._patience_s = patience_s
+        self._connect_s = connect_s
         self._restore = restore
         self._lock = threading.RLock()
         self._server: _Server | None = None
@@ -186,9 +189,18 @@ class RedisLink:
                 BaseException
             ) as error:  # Ctrl-C as well: a reply may be on its way that nobody would expect
                 self._drop()
-                if self._closed.is_set() and isinstance(error, Exception):
-                    raise self._lost(error) from None  # redis-py stumbles when it is closed while it reads
-                raise
+                known = self._translated(error)
+                if known is None:
+                    raise
+                raise known from None
+
+    def _translated(self, error: BaseException) -> CoordinationError | None:
+        """Return what an error means that is no lost connection."""
+        if self._closed.is_set() and isinstance(error, Exception):
+            return self._lost(error)  # redis-py stumbles when it is closed while it reads
+        if isinstance(error, RedisError) and not isinstance(error, _LOST):
+            return unintelligible(self.place, str(error))
+        return None
 
     def _lost(self, error: Exception) -> CoordinationError:
         if self._closed.is_set():
@@ -207,7 +219,7 @@ class RedisLink:
             self._url.full(),
             protocol=2,
             retry=Retry(NoBackoff(), 0),
-            socket_connect_timeout=CONNECT_S,
+            socket_connect_timeout=self._connect_s,
             socket_timeout=self._reply_s,
             single_connection_client=True,
             **({} if self._url.scheme == "unix" else {"socket_keepalive": True}),

@@ -15,6 +15,8 @@ _ADVICE = {
     "READONLY": ("it is a replica", "connect to the primary, or wait until the failover is over", True),
     "MASTERDOWN": ("its primary is down", "wait until the failover is over", True),
     "CLUSTERDOWN": ("its cluster is down", "wait until it is back", True),
+    "NOREPLICAS": ("too few of its replicas answer", "wait until they are back", True),
+    "TRYAGAIN": ("its cluster is being rearranged", "try again later", True),
     "BUSY": ("it is busy with somebody's script", "try again later", True),
     "NOAUTH": ("it wants a password", "write the URL as redis://:password@host:port", False),
     "WRONGPASS": ("user or password are wrong", "write the URL as redis://user:password@host:port", False),
@@ -29,6 +31,14 @@ def unreachable(place: str, detail: str) -> CoordinationError:
     return CoordinationError(
         f"Redis at {place} cannot be reached: {detail.rstrip('.')}; start one there (redis-server), correct the URL, "
         "or leave it out to use an embedded server"
+    )
+
+
+def unintelligible(place: str, detail: str) -> CoordinationError:
+    """Return the error for something that does not answer as Redis does."""
+    return CoordinationError(
+        f"what answers at {place} is no Redis server, or not one that is understood: {detail}; correct the URL",
+        transient=False,
     )
 
 

@@ -70,7 +70,7 @@ class ServerDirectory:
         return self.sockets / KEEPER_SOCKET
 
     def discard(self) -> None:
-        """Remove the directories that were made for a server which was not even tried; others are left as they are."""
+        """Remove the directories that were made for a server that does not run; others are left as they are."""
         if self.temporary:
             shutil.rmtree(self.path, ignore_errors=True)
         if self.sockets != self.path:

@@ -13,7 +13,9 @@ import logging
 import os
 import secrets
 import time
+import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar, final
 
 from pilot_protocol.errors import CoordinationError, DescriptionError
@@ -23,9 +25,10 @@ from pilot_protocol.signing import KEY_BYTES, Seal
 from pilot_protocol.user_warnings import warn_user
 from pilot_protocol.version import check_peer
 
-from . import coordination_url
+from . import coordination_url, logs
 from .config import ClientConfig
 from .embedded_redis import EmbeddedRedis
+from .hurry import Hurry
 from .identifiers import new_id
 from .server_facts import SNAPSHOTS
 from .session_file import EmbeddedServer, SessionFile, SessionFiles
@@ -68,6 +71,7 @@ class Session:
     def __init__(
         self, file: SessionFile, server: EmbeddedRedis | None = None, lease_s: float = DEFAULT_LEASE_S
     ) -> None:
+        logs.show(ClientConfig.from_environment().log_level)
         self.id = file.session
         self.url = coordination_url.parse(file.coordination_url)
         self.keys = Keys(file.session)
@@ -78,13 +82,14 @@ class Session:
         self.ways = Ways(self.url)
         self.canceled: set[str] = set()
         self._server = server
-        self._process = os.getpid()
+        self._hurry = Hurry(self.url)
         self._at_end: list[Callable[[], None]] = []
         self.is_open = True
         self.store = self._new_store(lease_s)
         self.lease_s = self._greet_or_close()
         self._watcher: Watcher | None = None
         self.listen()
+        _of_this_process.add(self)
         atexit.register(self.close)  # before the embedded server's own: what was registered last runs first
 
     @classmethod
@@ -138,7 +143,11 @@ class Session:
         Raises:
             CoordinationError: The server cannot be reached or refuses.
         """
-        return self.store.link.query(query)
+        return (self._hurry.link or self.store.link).query(query)
+
+    def within(self, limit_s: float | None) -> AbstractContextManager[None]:
+        """Let no read of this thread wait longer than this for the server, whatever others wait for; None: as ever."""
+        return self._hurry.within(limit_s)
 
     def wait_for(self, holds: Callable[[], bool], timeout_s: float | None) -> bool:
         """Wait for a change of what is known, see `Tracker.wait_for`."""
@@ -146,11 +155,11 @@ class Session:
         return self.tracker.wait_for(holds, timeout_s)
 
     def listen(self) -> None:
-        """Listen to the session's events, unless it is done already. A forked child begins anew."""
-        if self._process != os.getpid():
-            self._start_anew_in_child()
+        """Listen to the session's events, unless it is done already."""
         if self._watcher is None:
-            self._watcher = Watcher(self.url, self.keys, self.store, self.tracker, self.lease_s)
+            self._watcher = Watcher(
+                self.url, self.keys, self.store, self.tracker, self.lease_s, self._leave_if_server_is_gone
+            )
             self._watcher.start()
 
     def stop_in_the_end(self, stop: Callable[[], None]) -> None:
@@ -159,7 +168,7 @@ class Session:
 
     def close(self) -> None:
         """Leave the session. With an embedded server, what this process started in it is stopped, then the server."""
-        if not self.is_open or self._process != os.getpid():
+        if not self.is_open:
             return
         self.is_open = False
         atexit.unregister(self.close)
@@ -173,6 +182,29 @@ class Session:
         if self._server is not None:
             self._server.stop()
             SessionFiles(ClientConfig.from_environment().sessions_dir).delete(self.id)
+
+    def _leave_if_server_is_gone(self) -> None:
+        """An embedded server without a keeper never comes back, and what runs can tell nobody how it ends.
+
+        Raises:
+            CoordinationError: It is gone.
+        """
+        server = self._server
+        if server is None or not self.is_open or server.running:
+            return
+        self.is_open = False
+        atexit.unregister(self.close)
+        self.store.link.close()
+        for placeholder in self.placeholders.values():
+            placeholder.kill()
+        self.ways.close()
+        server.abandon()
+        SessionFiles(ClientConfig.from_environment().sessions_dir).delete(self.id)
+        raise CoordinationError(
+            f"the embedded Redis server of session {self.id} was killed and does not come back; its pilots were "
+            "killed, too; start again, or name a server that outlives its troubles as coordination_url",
+            transient=False,
+        )
 
     def _stop_all(self) -> None:
         for stop in self._at_end:
@@ -217,9 +249,8 @@ class Session:
         """Whether the server is an embedded one that ends with this process."""
         return self._server is not None
 
-    def _start_anew_in_child(self) -> None:
+    def start_anew_in_child(self) -> None:
         """After a fork: connections, locks and the thread belong to the parent, and so does ending things."""
-        self._process = os.getpid()
         self.tracker.renew_lock()
         self.store = self._new_store(self.lease_s)
         self.placeholders = {}
@@ -228,9 +259,22 @@ class Session:
         self._watcher = None
 
 
+_of_this_process: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def _start_anew_in_child() -> None:
+    """Let go of all that a forked child shares with its parent, before anything is said over it."""
+    for session in _of_this_process:
+        if session.is_open:
+            session.start_anew_in_child()
+
+
+os.register_at_fork(after_in_child=_start_anew_in_child)
+
+
 def _write(files: SessionFiles, file: SessionFile) -> None:
     try:
         files.save(file)
         files.prune(time.time())
-    except CoordinationError as error:
+    except (CoordinationError, OSError) as error:
         warn_user(f"nobody can reconnect to session {file.session}: {error}", RuntimeWarning)

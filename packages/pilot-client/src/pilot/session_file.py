@@ -7,6 +7,7 @@ signing key and the password of its Redis server: secrets that appear in no URL 
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,7 +136,10 @@ class SessionFiles:
         return forgotten
 
     def _last_used(self, session: str) -> float:
-        found = self.path(session).stat()
+        try:
+            found = self.path(session).stat()
+        except FileNotFoundError:  # another process has just deleted it
+            return math.inf
         return max(found.st_mtime, found.st_atime)
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pilot_protocol import codec, pilot_ops, signing, unit_ops
+from pilot_protocol import codec, pilot_ops, reads, signing, unit_ops
 from pilot_protocol.keys import Keys
 from pilot_protocol.messages import ControlOrder
 from pilot_protocol.operation import BATCH, NoSessionError, Operation, PilotEndedError
@@ -51,7 +51,9 @@ class Store:
         self._seal = seal
         self._tracker = tracker
         self._opening = pilot_ops.open_session(keys, PROTOCOL, int(lease_s * 1000))
-        self._reopening = pilot_ops.open_session(keys, PROTOCOL, int(lease_s * 1000), rebuilt=True)
+        self._reopening = self._opening_anew(int(lease_s * 1000))
+        self._created_ms: int | None = None
+        """When the session was made that the server has; another one was made by somebody after ours was lost."""
         self._pilots: dict[str, list[Operation[int]]] = {}
         self._attachments: dict[tuple[str, str], Operation[tuple[str, ...]]] = {}
         self._outbox = Outbox(max(KEEP_S, lease_s))
@@ -64,7 +66,12 @@ class Store:
         """
         opened = self.link.run(self._opening)
         self._outbox.keep_s = max(KEEP_S, opened.lease_ms / 1000)
+        self._reopening = self._opening_anew(opened.lease_ms)
+        self._created_ms = opened.created_ms
         return opened
+
+    def _opening_anew(self, lease_ms: int) -> Operation[OpenedSession]:
+        return pilot_ops.open_session(self._keys, PROTOCOL, lease_ms, rebuilt=True)
 
     def submit(
         self, group: str, owner: str, units: Sequence[NewUnit], templates: Mapping[str, bytes]
@@ -120,12 +127,20 @@ class Store:
     def sweep(self, link: RedisLink) -> bool:
         """End pilots whose lease has passed, over another link; returns whether the server had lost the session."""
         self._outbox.prune(time.monotonic())
+        if not self._is_lost(link):
+            return False
+        self.restore(link.run)
+        return True
+
+    def _is_lost(self, link: RedisLink) -> bool:
+        """Sweep, and tell whether the server has lost the session, also if another client has made it anew."""
         try:
             link.run(pilot_ops.sweep(self._keys))
         except NoSessionError:
-            self.restore(link.run)
             return True
-        return False
+        found = link.query(reads.created(self._keys))
+        self._created_ms = self._created_ms or found  # a forked child has not opened it
+        return found != self._created_ms
 
     def restore(self, say: Say) -> None:
         """Say again what a server that came back may have forgotten.
@@ -133,8 +148,8 @@ class Store:
         Raises:
             CoordinationError: It cannot be said.
         """
+        self._created_ms = say(self._reopening).created_ms
         said: list[Operation[Any]] = [
-            self._reopening,
             *self._live_pilots(),
             *list(self._attachments.values()),
             *self._outbox.operations(),

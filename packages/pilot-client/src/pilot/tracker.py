@@ -13,7 +13,6 @@ import re
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from pilot_protocol.errors import CoordinationError
@@ -21,12 +20,14 @@ from pilot_protocol.reads import SessionEvent
 from pilot_protocol.states import (
     COMPUTE_UNIT_MOVES,
     FINAL_LETTERS,
-    PILOT_MOVES,
     STATE_OF_LETTER,
     State,
     UnitLetter,
-    is_final,
 )
+
+from .tracked_pilot import Shape, TrackedPilot
+
+__all__ = ["NO_UNITS", "TrackedPilot", "Tracker", "UnitGroup"]
 
 UNSEEN: Final = ord("?")
 NEW: Final = ord("-")
@@ -41,6 +42,7 @@ STATE_OF_CODE: Final[Mapping[int, State]] = {
 NO_UNITS: Final[Mapping[State, int]] = {state: 0 for state in State if state is not State.Unknown}
 
 _FINAL_CODES: Final = frozenset(map(ord, FINAL_LETTERS))
+_CLOSED_CODES: Final = _FINAL_CODES | {UNSEEN}
 _CODE_OF_LETTER: Final = {
     letter: ord(UnitLetter.READY) if state is State.Pending else ord(letter)
     for letter, state in STATE_OF_LETTER.items()
@@ -63,7 +65,7 @@ class UnitGroup:
         owner: The pilot or compute-data service in whose queues they wait.
     """
 
-    __slots__ = ("codes", "ended", "head", "name", "open", "owner")
+    __slots__ = ("codes", "ended", "head", "name", "open", "owner", "shapes")
 
     def __init__(self, name: str, owner: str) -> None:
         self.name = name
@@ -74,6 +76,8 @@ class UnitGroup:
         """Numbers of the ended units, in the order in which they ended."""
         self.open = 0
         """Units that are known and have not ended."""
+        self.shapes: set[Shape] = set()
+        """Of all units that were ever followed."""
 
     def unit_id(self, number: int) -> str:
         """Return the id of a unit."""
@@ -120,6 +124,14 @@ class UnitGroup:
         """Tell whether the state of a unit is followed."""
         return 0 <= number < len(self.codes) and self.codes[number] != UNSEEN
 
+    def is_open(self, number: int) -> bool:
+        """Tell whether a unit is followed and has not ended."""
+        return self.codes[number] not in _CLOSED_CODES
+
+    def count_followed(self) -> int:
+        """Return how many units are followed, ended ones too."""
+        return len(self.codes) - self.codes.count(UNSEEN)
+
     def move(self, number: int, letter: str) -> None:
         """Set the state of a unit that is followed, if the table of moves allows it."""
         if not self.is_followed(number):
@@ -143,27 +155,6 @@ class UnitGroup:
                 counts[state] += self.codes.count(code)
 
 
-@dataclass
-class TrackedPilot:
-    """A pilot as far as this process knows it."""
-
-    id: str
-    service: str
-    cores: int | None = None
-    """None while it holds whole nodes of unknown size."""
-    state: State = State.New
-
-    def move(self, state: State) -> None:
-        """Set the state, if the table of moves allows it."""
-        if state in PILOT_MOVES[self.state]:
-            self.state = state
-
-    @property
-    def is_live(self) -> bool:
-        """Whether it runs units, or may do so later."""
-        return not is_final(self.state)
-
-
 class Tracker:
     """The groups, pilots and attachments of one session, and the condition that tells of their changes."""
 
@@ -174,6 +165,8 @@ class Tracker:
         self.pilots: dict[str, TrackedPilot] = {}
         self.attachments: dict[str, set[str]] = {}
         """PilotComputeServices by the compute-data service that uses them."""
+        self.version = 0
+        """Grows with every change of a pilot or an attachment."""
         self._failure: CoordinationError | None = None
 
     def renew_lock(self) -> None:
@@ -233,7 +226,9 @@ class Tracker:
         """Set the state of a pilot; returns whether it is known."""
         known = self.pilots.get(pilot)
         if known is not None:
+            before = known.state
             known.move(State(state))
+            self.version += known.state is not before
         return known is not None
 
     def _move_units(self, units: Sequence[str], letter: str) -> None:
@@ -253,10 +248,8 @@ class Tracker:
     def set_pilot(self, pilot: TrackedPilot) -> TrackedPilot:
         """Follow a pilot, or learn more of one; returns the one that is followed."""
         with self.changed:
-            known = self.pilots.setdefault(pilot.id, pilot)
-            known.move(pilot.state)
-            known.service = known.service or pilot.service
-            known.cores = known.cores or pilot.cores
+            known = self.pilots.setdefault(pilot.id, TrackedPilot(pilot.id, ""))
+            self.version += known.learn(pilot)
             self.changed.notify_all()
             return known
 
@@ -264,6 +257,7 @@ class Tracker:
         """Note that a compute-data service uses a PilotComputeService, or does so no more."""
         with self.changed:
             services = self.attachments.setdefault(owner, set())
+            self.version += (service in services) is not attached
             (services.add if attached else services.discard)(service)
             self.changed.notify_all()
 
@@ -273,9 +267,11 @@ class Tracker:
             services = self.attachments.get(owner, ())
             return [pilot for pilot in self.pilots.values() if pilot.id == owner or pilot.service in services]
 
-    def has_live_pilot(self, owner: str) -> bool:
-        """Tell whether a pilot that may take units of an owner has not ended."""
-        return any(pilot.is_live for pilot in self.pilots_for(owner))
+    def has_room_for_all(self, owner: str) -> bool:
+        """Tell whether each unit of an owner would fit into one of the living pilots that may take it."""
+        live = [pilot for pilot in self.pilots_for(owner) if pilot.is_live and not pilot.is_to_be_measured]
+        shapes = set().union(*(group.shapes for group in self.groups_of(owner)))
+        return bool(live) and all(any(pilot.could_run(shape) for pilot in live) for shape in shapes)
 
     def fail(self, error: CoordinationError) -> None:
         """Wake everybody who waits: nothing will be heard from Redis any more."""

@@ -13,14 +13,29 @@ from typing import Any
 from pilot_protocol.compute_descriptions import validate_compute_unit
 from pilot_protocol.errors import DescriptionError
 from pilot_protocol.keys import label_of, queue_name, shape_of
-from pilot_protocol.specs import DEFAULT_MAX_RESTARTS
+from pilot_protocol.specs import DEFAULT_MAX_RESTARTS, UnitSpec
 from pilot_protocol.unit_ops import NewUnit
+
+from .tracked_pilot import Shape
 
 _NOT_DONE = {
     "input_data": "data units before it starts",
     "output_data": "data units to take its files",
     "file_transfer": "files to be copied",
 }
+
+
+_WISHES = (
+    "number_of_processes",
+    "threads_per_process",
+    "gpus_per_process",
+    "memory_mb",
+    "spmd_variation",
+    "affinity_datacenter_label",
+    "affinity_machine_label",
+    "priority",
+)
+"""What decides where a unit waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +45,13 @@ class PreparedUnit:
     Attributes:
         payload: Its normalized description, without the predecessors.
         queue: Where it waits.
-        cores: Of the whole unit.
+        shape: What it needs at least.
         predecessors: Ids of the units that must end before it.
     """
 
     payload: dict[str, Any]
     queue: str
-    cores: int
+    shape: Shape
     predecessors: tuple[str, ...]
 
     def numbered(self, name: str, sealed: bytes) -> NewUnit:
@@ -71,17 +86,9 @@ def prepare(owner: str, description: Mapping[str, object]) -> PreparedUnit:
     payload = validate_compute_unit(description)
     _refuse_what_is_not_done(payload)
     predecessors: Sequence[str] = payload.pop("depends_on", ())
-    processes, threads = payload.get("number_of_processes", 1), payload.get("threads_per_process", 1)
-    wish = (
-        payload.get("affinity_datacenter_label", ""),
-        payload.get("affinity_machine_label", ""),
-        processes * threads,
-        threads if payload.get("spmd_variation") == "mpi" else processes * threads,
-        processes * payload.get("gpus_per_process", 0),
-        payload.get("memory_mb", 0),
-    )
-    queue = _queue(owner, wish, payload.get("priority", 0))
-    return PreparedUnit(payload, queue, processes * threads, tuple(predecessors))
+    wishes = tuple((key, payload[key]) for key in _WISHES if key in payload)
+    queue, shape = _place(owner, wishes)
+    return PreparedUnit(payload, queue, shape, tuple(predecessors))
 
 
 def _refuse_what_is_not_done(payload: Mapping[str, Any]) -> None:
@@ -97,6 +104,9 @@ def _refuse_what_is_not_done(payload: Mapping[str, Any]) -> None:
 
 
 @lru_cache(maxsize=256)
-def _queue(owner: str, wish: tuple[str, str, int, int, int, int], priority: int) -> str:
-    datacenter, machine, *shape = wish
-    return queue_name(owner, label_of(datacenter, machine), shape_of(*shape), priority)
+def _place(owner: str, wishes: tuple[tuple[str, Any], ...]) -> tuple[str, Shape]:
+    """Return where a unit waits, and what it needs; most units of a sweep wish for the same."""
+    spec = UnitSpec("", **dict(wishes))
+    shape = Shape(spec.cores, spec.block, spec.gpus, spec.memory_mb)
+    label = label_of(spec.affinity_datacenter_label, spec.affinity_machine_label)
+    return queue_name(owner, label, shape_of(*shape), spec.priority), shape

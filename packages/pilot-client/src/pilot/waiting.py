@@ -1,55 +1,90 @@
 """Waiting for compute units, in memory: the watcher brings the news.
 
-A unit that no living pilot can take never ends by itself. Programs count on a wait to return then: it does, with a
+A unit that no living pilot can run never ends by itself. Programs count on a wait to return then: it does, with a
 warning that says what is left and what to do.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from pilot_protocol import reads
+from pilot_protocol.errors import CoordinationError
 from pilot_protocol.states import State
 from pilot_protocol.user_warnings import warn_user
 
-from .following import follow_pilots, look_again
+from .following import follow_units
+from .placeholders import watch_pending
+from .prospects import Awaited, Prospects
 from .session import Session
+
+logger = logging.getLogger(__name__)
 
 _MOST_SHOWN = 3
 
 
-def wait_for_units(
-    session: Session, owners: Collection[str], count_open: Callable[[], int], timeout_s: float | None
-) -> bool:
+def wait_for_units(session: Session, awaited: Awaited, timeout_s: float | None) -> bool:
     """Wait until units have ended, or no pilot is left that could run them; returns whether they have ended.
 
     Args:
         session: The units'.
-        owners: The pilots and compute-data services in whose queues they wait.
-        count_open: Returns how many have not ended.
+        awaited: The units.
         timeout_s: Seconds; None for no end.
 
     Raises:
-        CoordinationError: Redis refuses this session for good, or cannot be asked for further pilots.
+        CoordinationError: Redis refuses this session for good, or cannot be asked for further pilots and there is no
+            timeout.
     """
     deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
-
-    def are_stranded() -> bool:
-        return not any(session.tracker.has_live_pilot(owner) for owner in owners)
-
+    prospects = Prospects(session, awaited)
+    for owner in awaited.owners:
+        watch_pending(session, session.tracker.pilots_for(owner))
     while True:
         rest_s = None if timeout_s is None else max(0.0, deadline - time.monotonic())
-        if not session.wait_for(lambda: not count_open() or are_stranded(), rest_s):
+        if not session.wait_for(lambda: not awaited.count_open() or prospects.are_in_doubt(), rest_s):
             return False
-        if not count_open():
+        if not awaited.count_open():
             return True
-        follow_pilots(session)  # another process may have made one that has not been heard of
-        look_again(session, owners)  # the last news may be on their way
-        if count_open() and are_stranded():
-            _warn(count_open(), _failures(session, owners))
+        try:
+            with session.within(rest_s):
+                is_over = _are_stranded(session, awaited, prospects)
+        except CoordinationError as error:
+            if timeout_s is None or not error.transient:
+                raise
+            logger.info("units.not_read %s", error, extra={"action": "units.not_read"})
+            return session.wait_for(lambda: not awaited.count_open(), max(0.0, deadline - time.monotonic()))
+        if is_over:
             return False
+
+
+def follow_before_waiting(session: Session, owner: str, timeout_s: float | None) -> bool:
+    """Learn of the units that others submitted to an owner; returns whether the server could be asked.
+
+    While it cannot, there is no reason not to wait for the units that are known: the news come when it is back.
+
+    Raises:
+        CoordinationError: Redis refuses this session for good.
+    """
+    try:
+        with session.within(timeout_s):
+            follow_units(session, owner)
+    except CoordinationError as error:
+        if not error.transient:
+            raise
+        logger.info("units.not_followed %s", error, extra={"action": "units.not_followed"})
+        return False
+    return True
+
+
+def _are_stranded(session: Session, awaited: Awaited, prospects: Prospects) -> bool:
+    """Look whether no unit gets on, and say so."""
+    if prospects.look() or not awaited.count_open():
+        return False
+    _warn(awaited.count_open(), prospects.obstacle, _failures(session, awaited.owners))
+    return True
 
 
 def _failures(session: Session, owners: Collection[str]) -> list[str]:
@@ -64,9 +99,11 @@ def _failures(session: Session, owners: Collection[str]) -> list[str]:
     return [f"pilot {name} failed: {record.get('message', b'').decode()}" for name, record in records.items()]
 
 
-def _warn(left: int, failures: list[str]) -> None:
+def _warn(left: int, obstacle: str, failures: list[str]) -> None:
     units = "1 compute unit" if left == 1 else f"{left} compute units"
-    advice = "create a pilot, add its PilotComputeService to the ComputeDataService, and wait again"
-    warn_user(
-        "\n".join([f"{units} wait, and no pilot is left to run them; {advice}", *failures]), RuntimeWarning
-    )
+    if obstacle.startswith("needs"):
+        found, wanted = f"no pilot could run them: one {obstacle}", "a larger pilot"
+    else:
+        found, wanted = "no pilot is left to run them", "a pilot"
+    advice = f"create {wanted}, add its PilotComputeService to the ComputeDataService, and wait again"
+    warn_user("\n".join([f"{units} wait, and {found}; {advice}", *failures]), RuntimeWarning)

@@ -1,7 +1,7 @@
 """The one reader of a session's events: a daemon thread with a connection of its own.
 
-It blocks on the event stream, so an idle session costs two commands per third of a lease: that read, and the sweep that
-ends pilots of which nobody hears any more. When it cannot know what it missed, because the connection broke, the server
+It blocks on the event stream, so an idle session costs three commands per third of a lease: that read, the sweep that
+ends pilots of which nobody hears any more, and a look whether the session is still the one that was opened. When it cannot know what it missed, because the connection broke, the server
 came back or the stream was cut behind it, it reads the records of the units that have not ended.
 
 The invariant: what was read is in the tracker before reading goes on, and who waits is woken or told why nothing comes.
@@ -10,9 +10,10 @@ The invariant: what was read is in the tracker before reading goes on, and who w
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from pilot_protocol import reads
@@ -30,6 +31,8 @@ from .tracker import TrackedPilot, Tracker, UnitGroup
 logger = logging.getLogger(__name__)
 
 SWEEPS_PER_LEASE = 3
+LOST_AFTER_S = 60.0
+"""How long an agent keeps what it has to say of a unit that the server does not know, too."""
 
 
 class Watcher:
@@ -41,10 +44,17 @@ class Watcher:
         store: Sweeps, and restores what a server forgot.
         tracker: To be kept up to date.
         lease_s: Of the session, seconds.
+        check_server: Called when the server does not answer; raises CoordinationError when it never will again.
     """
 
     def __init__(
-        self, url: CoordinationUrl, keys: Keys, store: Store, tracker: Tracker, lease_s: float
+        self,
+        url: CoordinationUrl,
+        keys: Keys,
+        store: Store,
+        tracker: Tracker,
+        lease_s: float,
+        check_server: Callable[[], None],
     ) -> None:
         self._sweep_every_s = lease_s / SWEEPS_PER_LEASE
         # No patience: after a broken connection the records are to be read first.
@@ -54,8 +64,11 @@ class Watcher:
         self._keys = keys
         self._store = store
         self._tracker = tracker
+        self._check_server = check_server
         self._cursor = "0-0"
         self._next_sweep = 0.0
+        self._lost_at: float | None = None
+        """When units whose records are missing count as lost."""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -100,6 +113,7 @@ class Watcher:
             except CoordinationError as error:
                 if self._stopping.is_set() or not error.transient:
                     raise
+                self._check_server()
                 if pause == FIRST_PAUSE_S:
                     logger.warning(
                         "Redis at %s does not answer; what runs goes on",
@@ -112,7 +126,7 @@ class Watcher:
     def _listen(self) -> None:
         """Take events as they come, until the connection breaks."""
         while not self._stopping.is_set():
-            rest_s = self._next_sweep - time.monotonic()
+            rest_s = min(self._next_sweep, self._lost_at or math.inf) - time.monotonic()
             if rest_s <= 0:
                 self._sweep()
                 continue
@@ -120,7 +134,7 @@ class Watcher:
 
     def _sweep(self) -> None:
         self._next_sweep = time.monotonic() + self._sweep_every_s
-        if self._store.sweep(self._link):
+        if self._store.sweep(self._link) or (self._lost_at or math.inf) <= time.monotonic():
             self._read_records()
 
     def _take(self, events: list[SessionEvent]) -> None:
@@ -140,23 +154,36 @@ class Watcher:
     def _catch_up(self) -> None:
         """Read what the events that were missed would have told, and listen from now on."""
         self._cursor = self._link.query(reads.last_event(self._keys))
+        self._next_sweep = time.monotonic() + self._sweep_every_s
+        self._lost_at = None  # who brings units back may come after us, once more
         self._store.sweep(self._link)  # brings back what an emptied server forgot, before it is missed
         self._read_records()
 
     def _read_records(self) -> None:
-        """Read the records of all that has not ended; pilots first, since a unit ends before its pilot does."""
+        """Read the records of all that has not ended; pilots first, since a unit ends before its pilot does.
+
+        What we were told is there, and is not, was lost with the server's data. Its client may bring it back; if nobody
+        does for a while, it will never end by itself.
+        """
+        are_lost = self._lost_at is not None and self._lost_at <= time.monotonic()
+        self._lost_at = None
         for pilot in list(self._tracker.pilots.values()):
             if pilot.is_live:
                 self._read_pilot(pilot)
         for group in list(self._tracker.groups.values()):
             for numbers in _batches(group.unsettled()):
-                self._read_units(group, numbers)
+                missing = self._read_units(group, numbers)
+                if are_lost:
+                    self._tracker.settle(group, ((number, UnitLetter.FAILED) for number in missing))
+                elif missing:
+                    self._lost_at = time.monotonic() + LOST_AFTER_S
 
-    def _read_units(self, group: UnitGroup, numbers: list[int]) -> None:
+    def _read_units(self, group: UnitGroup, numbers: list[int]) -> list[int]:
+        """Take what the records of units say; returns the units that have none."""
         records = self._link.query(reads.units(self._keys, [group.unit_id(number) for number in numbers]))
-        # What we were told is there, and is not, was lost with the server's data; it will never end by itself.
-        letters = [record.letter if record else UnitLetter.FAILED for record in records]
-        self._tracker.settle(group, zip(numbers, letters, strict=True))
+        found = list(zip(numbers, records, strict=True))
+        self._tracker.settle(group, ((number, record.letter) for number, record in found if record))
+        return [number for number, record in found if record is None]
 
     def _read_pilot(self, pilot: TrackedPilot) -> None:
         state = self._link.query(reads.pilot(self._keys, pilot.id)).get("state")

@@ -101,6 +101,11 @@ def protocol(keys: Keys) -> Query[str | None]:
     )
 
 
+def created(keys: Keys) -> Query[int | None]:
+    """Read when the session was made, milliseconds by the server's clock; None when the server does not know it."""
+    return Query(("HGET", keys.named("meta"), "created"), lambda reply: _read_or_none(int, reply or b""))
+
+
 def last_event(keys: Keys) -> Query[str]:
     """Read the newest event's cursor; ``0-0`` before the first."""
     return Query(("XREVRANGE", keys.named("events"), "+", "-", "COUNT", 1), _read_last)

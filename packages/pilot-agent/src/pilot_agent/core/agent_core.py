@@ -27,6 +27,7 @@ from pilot_agent.events import (
     LinkBack,
     ReportConfirmed,
     ReportsFound,
+    ServerForgot,
     StopRequested,
     Tick,
     UnitsClaimed,
@@ -34,7 +35,7 @@ from pilot_agent.events import (
 from pilot_agent.scheduler.reservation import MOST_OVERTAKES
 from pilot_agent.scheduler.scheduler import Scheduler
 from pilot_agent.scheduler.slots import NodeSpec
-from pilot_agent.unit_record import Cause
+from pilot_agent.unit_record import PLACED, Cause
 
 from .claims import Claims
 from .endings import WALLTIME_OVER
@@ -105,6 +106,7 @@ class AgentCore:
             LeaseEnded: lambda _event, now_s: self.termination.fence(now_s),
             Fenced: self._fenced,
             LinkBack: self._link_back,
+            ServerForgot: self._server_forgot,
             ExecutorLost: self._executor_lost,
             ExecutorUp: lambda event, _now_s: self.scheduler.slots.revive_executor(event.executor),
         }
@@ -201,6 +203,12 @@ class AgentCore:
         self.termination.is_fenced = False
         self.claims.void()
         self.table.reports.send_again()
+
+    def _server_forgot(self, event: ServerForgot, _now_s: float) -> None:
+        self.table.reports.outbox += event.ends
+        self.table.reports.say_again(
+            record for record in self.table.records.values() if record.phase == PLACED
+        )
 
     # --- what follows from every event ---
 

@@ -14,7 +14,7 @@ from pilot_agent.events import ClaimedUnit, ExecutorLost
 from pilot_agent.scheduler.placement import Placement
 from pilot_agent.scheduler.scheduler import Plan
 from pilot_agent.unit_record import CHAINED, CONFIRMING, PLACED, UnitRecord
-from pilot_protocol.unit_ops import STALE
+from pilot_protocol.unit_ops import STALE, UNKNOWN
 
 from .endings import EXECUTOR_DIED, NEVER_STARTED, refusal
 from .termination import Termination
@@ -106,12 +106,15 @@ class Progress:
             termination.watch(record, now_s)
 
     def answer(self, outcomes: str, now_s: float) -> None:
-        """Take Redis's answer to the report under way: units that waited for it start."""
+        """Take Redis's answer to the report under way: units that waited for it start.
+
+        What runs already may come to its end although nobody knows it any more: its files are somebody's.
+        """
         for item, outcome in self._table.reports.answer(outcomes, now_s):
             record = self._table.records.get(item.id)
             if record is None or record.attempt != item.attempt:
                 continue
-            if outcome == STALE:
+            if outcome == STALE or (outcome == UNKNOWN and record.phase == CONFIRMING):
                 self._termination.drop(record, now_s)
             elif record.phase == CONFIRMING:
                 if self._termination.is_fenced:

@@ -14,7 +14,7 @@ from pilot_agent.actions import Report, ReportItem
 from pilot_agent.scheduler.slots import Slots
 from pilot_agent.unit_record import UnitRecord
 from pilot_protocol.errors import ProtocolError
-from pilot_protocol.unit_ops import STALE, UNKNOWN
+from pilot_protocol.unit_ops import UNKNOWN
 
 MOST_ITEMS = 500
 """Of one report."""
@@ -62,6 +62,15 @@ class Reports:
         record.is_reported = True
         record.running_s = now_s
         self._running[record.id] = record
+
+    def say_again(self, records: Iterable[UnitRecord]) -> None:
+        """Report at once which of these run: Redis may know no more that they started, and what did not is free."""
+        unsaid = {item[:2] for item in self.pending()} | {
+            (held.id, held.attempt) for held in self._running.values()
+        }
+        for record in records:
+            if record.is_reported and (record.id, record.attempt) not in unsaid:
+                self.add_running(record)
 
     def forget(self, record: UnitRecord) -> None:
         """Do not report any more that a unit runs."""
@@ -132,7 +141,7 @@ class Reports:
                 yield item, decided
 
     def _settle_unknown(self, item: ReportItem, outcome: str, now_s: float) -> str:
-        """Return the outcome; empty while it is open."""
+        """Return the outcome; empty while it is open, and unknown when nobody brings the unit back any more."""
         key = item[:3]
         if outcome != UNKNOWN:
             self._unknown_since.pop(key, None)
@@ -141,7 +150,7 @@ class Reports:
             self.held_back.append((now_s + RETRY_S, item))
             return ""
         del self._unknown_since[key]
-        return STALE
+        return UNKNOWN
 
     def _bring_back(self, now_s: float) -> None:
         self.outbox += [item for at_s, item in self.held_back if at_s <= now_s]

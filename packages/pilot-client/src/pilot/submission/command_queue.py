@@ -41,7 +41,7 @@ class CommandQueue:
         """
         content = job_text(self._dialect, job).encode()
         file = self._dialect.job_file
-        command = f"umask 077; cd {shlex.quote(job.folder)} && cat >{file} && {self._dialect.submit}"
+        command = f"cd {shlex.quote(job.folder)} && (umask 077 && cat >{file}) && {self._dialect.submit}"
         output = self._run(command, content)
         found = self._dialect.parse_id(output.text) if output.code == 0 else None
         if found is None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from pilot_protocol.user_warnings import warn_user
 
 from . import agent_settings
 from .base import AgentEnd, Notify, PilotOrder
+from .process_session import kill_members, kill_session
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +70,9 @@ class ForkPlaceholder:
         return ""
 
     def kill(self) -> None:
-        """Kill the agent; its executors kill the units when they see it gone."""
-        if self._process.poll() is None:
-            with suppress(ProcessLookupError):  # it has just ended
-                os.killpg(self._process.pid, signal.SIGKILL)
+        """Kill the agent and its units, whatever state they are in: nobody would be left to end those."""
+        if not self._gone.is_set():  # then its number may be another one's
+            kill_session(self._process.pid)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until all processes of the agent are gone, and that was told; returns whether that is so."""
@@ -87,8 +86,12 @@ class ForkPlaceholder:
     def _await_end(self, lifeline: int, notify: Notify) -> None:
         with open(lifeline, "rb", buffering=0) as pipe:
             pipe.read()
+        kill_members(self._process.pid)  # units without an agent; before others start them again
         try:
-            notify(AgentEnd(self._pilot, self._reap(), _tail(self._sandbox / "agent.err")))
+            code = self._reap()
+            if code:
+                _remove_config(self._sandbox)
+            notify(AgentEnd(self._pilot, code, _tail(self._sandbox / "agent.err")))
         finally:
             self._gone.set()
 
@@ -125,6 +128,7 @@ class ForkSubmitter:
             process = _start(spec, config, sandbox, its_end)
         except BaseException:
             os.close(lifeline)
+            _remove_config(sandbox)
             raise
         finally:
             os.close(its_end)
@@ -189,6 +193,12 @@ def _write_config(order: PilotOrder, sandbox: Path, more: dict[str, Any]) -> Pat
     except CoordinationError as error:
         raise SubmissionError(f"the settings of pilot {order.pilot} cannot be written: {error}") from error
     return path
+
+
+def _remove_config(sandbox: Path) -> None:
+    """Remove the secrets of an agent that may not have come to read them."""
+    with suppress(OSError):  # it is gone with its folder, or the folder is not ours to write to any more
+        (sandbox / agent_settings.FILE).unlink(missing_ok=True)
 
 
 def _start(spec: PilotSpec, config: Path, sandbox: Path, lifeline: int) -> subprocess.Popen[bytes]:

@@ -104,7 +104,7 @@ def render(facts: ScriptFacts) -> str:
     """
     parts = [
         f"#!/bin/sh\n# The job of pilot {facts.pilot}, version {facts.version}: sets up, then becomes the agent.",
-        "umask 077\ncd /",
+        "cd /",
         _exports(facts.environment),
         _setup(facts.setup),
         _start(facts),

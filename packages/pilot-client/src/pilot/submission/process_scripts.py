@@ -29,7 +29,6 @@ echo $? >exit_code
 """Leads the job's session, runs its script, and outlives it to keep its exit code. Its traps are not inherited."""
 
 SUBMIT = """
-umask 077
 cd -- "$2" && rm -f exit_code || exit 1
 job=$(setsid setsid /bin/sh -c "$1" keeper "$3" "$4" "$5" </dev/null)
 [ -n "$job" ] && echo "$job"

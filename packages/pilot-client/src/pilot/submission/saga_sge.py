@@ -70,6 +70,7 @@ class SgeSystem:
         self._asks_memory = "memreqs" in query
         self._clock = clock
         self._left: dict[str, float] = {}
+        self._removed: set[str] = set()
 
     def request(self, job: Job, target: Target, /) -> SagaRequest:
         """Return what radical.saga is told of a job.
@@ -98,15 +99,19 @@ class SgeSystem:
 
     def cancel(self, jobs: Sequence[str], target: Target, /) -> Mapping[str, str]:
         """Remove jobs; return what went wrong, by job."""
-        return removal_failures(jobs, target.run("qdel " + " ".join(jobs)), harmless="does not exist")
+        failures = removal_failures(jobs, target.run("qdel " + " ".join(jobs)), harmless="does not exist")
+        self._removed.update(job for job in jobs if job not in failures)
+        return failures
 
     def _after_queue(self, job: str, target: Target) -> JobState:
         record = target.run(QACCT + shlex.quote(job))
         ended = accounting_state(record.text) if record.code == 0 else None
+        if ended is None and job in self._removed:  # one that never ran gets no record
+            return JobState(JobPhase.ENDED, None, "it was removed from the queue")
         left = self._left.setdefault(job, self._clock())
         if ended is None and self._clock() - left < ACCOUNTING_DELAY_S:
             return JobState(JobPhase.UNKNOWN, None, "it has left the queue and is not in the accounting yet")
-        self._left.pop(job)
+        self._left.pop(job, None)
         return ended or JobState(JobPhase.ENDED, None, "Grid Engine does not know the job any more")
 
 

@@ -209,12 +209,17 @@ class _Correction:
 
 
 def _text_of(error: BaseException) -> str:
-    """Return what an error says, with its causes, which radical.saga hides behind texts that say nothing."""
+    """Return what an error says, with its causes, which radical.saga hides behind texts that say nothing.
+
+    It also raises errors that are their own cause.
+    """
     texts: list[str] = []
+    seen: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None:
+    while cause is not None and cause not in seen:
         text = str(cause) or type(cause).__name__
         if not any(text in before for before in texts):
             texts.append(text)
+        seen.append(cause)
         cause = cause.__cause__
     return "\n".join(texts)

@@ -89,7 +89,6 @@ def job_text(dialect: Dialect, job: Job) -> str:
     lines = (
         "#!/bin/sh",
         *dialect.directives(job),
-        "umask 077",
         f"cd {quote(job.folder)} || exit 1",
         f"exec {quote(job.script)} </dev/null >{quote(job.output)} 2>{quote(job.error)}",
     )
