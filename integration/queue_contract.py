@@ -121,7 +121,8 @@ class QueueContract:
         run = trial(tmp_path / "box", "true", **options)
         with submitted(queue := queues(), run.job) as number:
             await_phase(queue, number, {JobPhase.ENDED})
-        assert {path.name for path in run.folder.iterdir()} - {number} == {"job.sh", "out", "err"}
+        of_the_system = {number, f"{number}.cobaltlog"}
+        assert {path.name for path in run.folder.iterdir()} - of_the_system == {"job.sh", "out", "err"}
         assert set(Path.home().iterdir()) == before
 
     def test_a_canceled_job_ends(self, queues: Queues, options: dict[str, Any], tmp_path: Path) -> None:
@@ -189,7 +190,7 @@ class QueueContract:
         self, queues: Queues, options: dict[str, Any], tmp_path: Path
     ) -> None:
         run = trial(tmp_path / "box", "true", **{**options, "queue": "nosuch"})
-        with pytest.raises(SubmissionError, match=r"(?i)queue|partition") as refusal:
+        with pytest.raises(SubmissionError, match=r"(?i)queue|partition|class") as refusal:
             queues().submit(run.job)
         assert "Traceback" not in str(refusal.value)
         assert len(str(refusal.value)) < 500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from child_program import Ended, home_environment, kill_all, run_python
+from fake_batch.cluster import Cluster
 from real_redis import free_port, running_server
 from resources import TestResource
 from saga_trials import need_saga
@@ -30,11 +32,13 @@ class Trial:
     Attributes:
         way: What leads there.
         resource: Where pilots are started.
+        cluster: What stands in.
         redis_url: The server.
     """
 
     way: StandIn
     resource: TestResource
+    cluster: Cluster
     redis_url: str
 
     def run(self, program: Path, *arguments: str) -> Ended:
@@ -50,9 +54,9 @@ def trial(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         need_saga()
     with (
         running_server(tmp_path_factory.mktemp("redis"), free_port()) as url,
-        running_stand_in(way) as (resource, _),
+        running_stand_in(way) as (resource, batch),
     ):
-        yield Trial(way, resource, url)
+        yield Trial(way, resource, batch.cluster, url)
         kill_all(resource.home)
 
 
@@ -88,8 +92,11 @@ def test_the_agent_knows_the_job_that_it_runs_in(trial: Trial, probed: dict[str,
     assert (details["lrms"], details["agent_version"]) == (trial.way.lrms, __version__)
     assert details["nodes"] == [socket.gethostname()]
     assert details["cores"] == 1 < CORES
-    number = details["job"].translate(str.maketrans("", "", "head.")).removesuffix("0")
-    assert details["job"] == trial.way.job.format(number)
+    job = re.fullmatch(trial.way.job, details["job"])
+    assert job is not None
+    record = trial.cluster.job(int(job[1]))
+    assert record is not None
+    assert f"pilot-{details['id']}".startswith(record.name)  # Torque and PBS Pro take 15 characters
 
 
 def test_a_canceled_pilot_leaves_no_process(probed: dict[str, Any]) -> None:
@@ -100,6 +107,6 @@ def test_a_canceled_pilot_leaves_no_process(probed: dict[str, Any]) -> None:
 
 def test_a_pilot_without_python_fails_and_says_so(probed: dict[str, Any]) -> None:
     broken = probed["broken"]
-    assert broken["state"] == "Failed"
+    assert (broken["state"], broken["reason"]) == ("Failed", "start")
     assert "no Python" in broken["message"]
     assert "/no/such/python" in broken["message"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 import fake_batch
 from pilot.submission.queue import JobPhase
-from queue_contract import QueueContract, Queues, await_phase, submitted, trial, waiting
+from queue_contract import QueueContract, Queues, await_output, await_phase, submitted, trial, waiting
 from saga_trials import need_saga, saga_queues
 
 CORES = 4
@@ -44,10 +45,20 @@ def options() -> dict[str, Any]:
 class TestSagaKeepsTheContractOnStandIns(QueueContract):
     """What every queue promises."""
 
+    def test_another_queue_finds_the_job(
+        self, queues: Queues, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """The first queue stays open: a stand-in has no daemon, so its jobs end with the helper that submitted them."""
+        first, other, run = queues(), queues(), waiting(tmp_path / "box", **options)
+        with submitted(first, run.job) as number:
+            await_phase(other, number, {JobPhase.RUNNING})
+            run.release()
+            assert await_phase(other, number, {JobPhase.ENDED}).exit_code in {None, 3}
+
 
 def test_a_waiting_job_can_be_canceled(queues: Queues, tmp_path: Path) -> None:
     queue = queues()
-    with submitted(queue, waiting(tmp_path / "holder", cores=CORES).job) as first:
+    with submitted(queue, waiting(tmp_path / "holder", cores=CORES, processes_per_node=1).job) as first:
         await_phase(queue, first, {JobPhase.RUNNING})
         with submitted(queue, waiting(tmp_path / "second").job) as second:
             await_phase(queue, second, {JobPhase.QUEUED})
@@ -55,10 +66,14 @@ def test_a_waiting_job_can_be_canceled(queues: Queues, tmp_path: Path) -> None:
             await_phase(queue, second, {JobPhase.ENDED})
 
 
-def test_a_killed_job_has_ended(queues: Queues, tmp_path: Path) -> None:
-    queue, run = queues(), trial(tmp_path / "box", "kill -9 $PPID $$")
+def test_a_killed_job_has_ended(queues: Queues, cluster: fake_batch.FakeBatch, tmp_path: Path) -> None:
+    queue, run = queues(), waiting(tmp_path / "box")
     with submitted(queue, run.job) as number:
-        assert await_phase(queue, number, {JobPhase.ENDED}).exit_code in {None, 128 + 9}
+        await_output(run, "here")
+        record = cluster.cluster.job(int(number.rpartition(".")[2]))
+        assert record is not None
+        os.kill(record.pid, signal.SIGKILL)
+        assert await_phase(queue, number, {JobPhase.ENDED}).exit_code in {None, 128 + signal.SIGKILL}
 
 
 def test_a_canceled_job_runs_until_its_processes_have_ended(queues: Queues, tmp_path: Path) -> None:

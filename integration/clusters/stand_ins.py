@@ -24,7 +24,7 @@ class StandIn:
         scheme: Of the ``service_url``.
         system: What stands in.
         lrms: What agents call it.
-        job: The first job's id, as an agent calls it.
+        job: Pattern of what agents call a job; it finds the number.
     """
 
     scheme: str
@@ -46,15 +46,15 @@ class StandIn:
 
 
 STAND_INS = (
-    StandIn("torque", "torque", "pbs", "{}.head"),
-    StandIn("torque+ssh", "torque", "pbs", "{}.head"),
-    StandIn("pbs", "torque", "pbs", "{}.head"),
-    StandIn("pbs", "pbspro", "pbs", "{}.head"),
-    StandIn("lsf", "lsf", "lsf", "{}"),
-    StandIn("condor", "condor", "condor", "{}.0"),
-    StandIn("pbspro", "pbspro", "pbs", "{}.head"),
-    StandIn("loadl", "loadl", "loadl", "head.{}.0"),
-    StandIn("cobalt", "cobalt", "cobalt", "{}"),
+    StandIn("torque", "torque", "pbs", r"(\d+)\.head"),
+    StandIn("torque+ssh", "torque", "pbs", r"(\d+)\.head"),
+    StandIn("pbs", "torque", "pbs", r"(\d+)\.head"),
+    StandIn("pbs", "pbspro", "pbs", r"(\d+)\.head"),
+    StandIn("lsf", "lsf", "lsf", r"(\d+)"),
+    StandIn("condor", "condor", "condor", r"(\d+)\.0"),
+    StandIn("pbspro", "pbspro", "pbs", r"(\d+)\.head"),
+    StandIn("loadl", "loadl", "loadl", r"head\.(\d+)\.0"),
+    StandIn("cobalt", "cobalt", "cobalt", r"(\d+)"),
 )
 
 

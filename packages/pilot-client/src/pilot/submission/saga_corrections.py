@@ -10,6 +10,7 @@ more has ended, with the exit code that was noted for it or without one.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ _ONE_TRY = 1
 _NO_NOTES = "exceed"
 """How the adaptor for LoadLeveler says that a job has left no notes of its end."""
 _NO_FOLDER = "/nonexistent"
+_WRITTEN = re.compile(r'\ASCRIPTFILE="([^"]+)"')
 _UNHEARD = {"state": None, "exec_hosts": None, "returncode": None, "create_time": None, "start_time": None,
             "end_time": None, "gone": False}  # fmt: skip
 
@@ -68,6 +70,7 @@ def _loadl_facts(original: Callable[..., Any]) -> Callable[..., Any]:
 def _correct_cobalt(adaptor: Any) -> None:
     service = adaptor.CobaltJobService
     ask = service._job_get_info = _cobalt_facts(service._job_get_info)  # noqa: SLF001 - there is no other way in
+    service._job_run = _cobalt_submission(service._job_run)  # noqa: SLF001
     service._job_cancel = _cobalt_removal(service._job_cancel)  # noqa: SLF001
     # The adaptor answers with what a thread has found out within the last minute.
     service._job_get_state = lambda service, job_id: ask(service, job_id, reconnect=False)["state"]  # noqa: SLF001
@@ -91,11 +94,43 @@ def _cobalt_facts(original: Callable[..., Any]) -> Callable[..., Any]:
             _put_back(service.jobs, job_id, before)
             raise
         asked["state"] = asked["state"] or _FAILED
+        if asked["state"] in _FINAL:
+            _remove_script(service, job_id)
         if before is None:
             del service.jobs[job_id]  # who asks first makes the entry
         return asked
 
     return get_info
+
+
+def _cobalt_submission(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the submission: the script of a job that Cobalt does not take would stay."""
+
+    def run(service: Any, job: Any) -> Any:
+        shell, run_sync, written = service.shell, service.shell.run_sync, []
+
+        def noting(command: str, *more: Any, **named: Any) -> Any:
+            written.extend(_WRITTEN.findall(command))
+            return run_sync(command, *more, **named)
+
+        shell.run_sync = noting
+        try:
+            return original(service, job)
+        except BaseException:
+            for name in written:
+                run_sync(f"rm -f {name}")
+            raise
+        finally:
+            shell.run_sync = run_sync
+
+    return run
+
+
+def _remove_script(service: Any, job_id: str) -> None:
+    """Remove a script that Cobalt needs no more: a running job has read it."""
+    name = service._adaptor._script_file.pop(job_id, None)  # noqa: SLF001
+    if name is not None:
+        service.shell.run_sync(f"rm -f {name}")
 
 
 def _put_back(jobs: dict[str, Any], job_id: str, before: dict[str, Any] | None) -> None:
@@ -112,6 +147,7 @@ def _cobalt_removal(original: Callable[..., Any]) -> Callable[..., Any]:
         before = dict(service.jobs[job_id])
         original(service, job_id)
         service.jobs[job_id] = before
+        _remove_script(service, job_id)
 
     return cancel
 

@@ -40,7 +40,10 @@ _SYSTEMS: dict[str, tuple[list[str], Callable[[Mapping[str, str]], System]]] = {
         _EVERY,
         lambda _query: SagaSystem("LoadLeveler", [*_COMMON, "gpus_per_node"], invented_queue=_LOADL_CLASS),
     ),
-    "cobalt": (_EVERY, lambda _query: SagaSystem("Cobalt", [*_COMMON, "candidate_hosts", "gpus_per_node"])),
+    "cobalt": (
+        _EVERY,
+        lambda _query: SagaSystem("Cobalt", [*_COMMON, "candidate_hosts", "gpus_per_node"], becomes=True),
+    ),
     "lsf": (_EVERY, lambda _query: SagaSystem("LSF", [*_COMMON, "candidate_hosts"])),
     "condor": (_FAR, lambda _query: SagaSystem("HTCondor", [*_COMMON, "gpus_per_node"], takes_shell=False)),
 }
@@ -50,8 +53,8 @@ SCHEMES = frozenset(name + way for name, (ways, _) in _SYSTEMS.items() for way i
 _NUMBER = re.compile(r"[A-Za-z0-9_.-]+")
 _NO_JOB = JobState(JobPhase.ENDED, None, "this is no job's id")
 _NOISE = re.compile(r"^\s*(Traceback \(most recent call last\):|File \".*|\^+|Exiting\.)\s*$")
-_COMMAND_LINE = re.compile(r"[\[:]\s*SCRIPTFILE=.*", re.DOTALL)
-"""Some adaptors add the whole command line to a message."""
+_COMMAND_LINE = re.compile(r"[\[:]\s*SCRIPTFILE=.*|\.? Script:\s*#@.*", re.DOTALL)
+"""Some adaptors add the whole command line to a message, or the script."""
 _READ_FAILED = re.compile(r"read from process failed '[^']*' : \((.+?)\s*\) \(\(.*?\)\)", re.DOTALL)
 """What ssh said, twice."""
 

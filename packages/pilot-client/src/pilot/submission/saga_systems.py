@@ -87,15 +87,23 @@ class SagaSystem:
         unasked: Fields of a job that it cannot be asked for.
         invented_queue: The line by which radical.saga names a queue of its own where none is given; it is taken out.
         takes_shell: Its script is run by a shell, so that folders of any name are possible.
+        becomes: Nothing comes after our script in that of radical.saga, so that it can take the place of the shell.
     """
 
     def __init__(
-        self, name: str, unasked: Sequence[str], *, invented_queue: str = "", takes_shell: bool = True
+        self,
+        name: str,
+        unasked: Sequence[str],
+        *,
+        invented_queue: str = "",
+        takes_shell: bool = True,
+        becomes: bool = False,
     ) -> None:
         self._name = name
         self._unasked = unasked
         self._invented_queue = invented_queue
         self._takes_shell = takes_shell
+        self._becomes = becomes
 
     def request(self, job: Job, _target: Target, /) -> SagaRequest:
         """Return what radical.saga is told of a job.
@@ -109,7 +117,7 @@ class SagaSystem:
                 f"the folder {job.folder!r} cannot be passed on to {self._name}; give a working_directory of letters, "
                 "digits and ._+@-"
             )
-        attributes = common_attributes(job, becomes=False)
+        attributes = common_attributes(job, becomes=self._becomes)
         cores = job.cores or (job.nodes or 1) * (job.processes_per_node or 0)
         if not cores:
             raise SubmissionError(
