@@ -58,6 +58,20 @@ def test_patience_ends_and_says_for_how_long_and_why(loop: ClockLoop, contact: C
         task.result()
 
 
+@pytest.mark.parametrize(("tunneled", "was_made"), [(False, False), (True, False), (False, True)])
+def test_a_tunnel_is_advised_where_there_is_none_and_the_server_was_never_reached(
+    loop: ClockLoop, tunneled: bool, was_made: bool
+) -> None:
+    made: list[Contact] = []
+    loop.do(lambda: made.append(Contact(PATIENCE_S, tunneled=tunneled)))
+    if was_made:
+        loop.do(made[0].made)
+    loop.advance(PATIENCE_S + 1)
+    task = loop.create_task(made[0].wait(LOST))
+    loop.spin()
+    assert ("'tunnel': True" in str(task.exception())) is not (tunneled or was_made)
+
+
 def test_a_server_that_answers_is_waited_for(loop: ClockLoop, contact: Contact) -> None:
     loop.advance(PATIENCE_S)
     loop.do(contact.made)

@@ -54,7 +54,7 @@ class Coordinator:
         self._connected = asyncio.Event()
         self._registered = self._synced = False
         self._beat_due = False
-        self._contact = Contact(config.lost_timeout_s)
+        self._contact = Contact(config.lost_timeout_s, tunneled=config.tunnel is not None)
         self._claim: Claim | None = None
         self._claim_number = 0
         self._claim_not_before = 0.0
