@@ -4,7 +4,8 @@
 
 This machine and the nodes reach the head, and nobody reaches through it: a pilot on a node comes to a Redis server of
 this machine by a tunnel to the head, as on a real cluster. Homes and `NetnsCluster.shared` are common to the cluster's
-hosts and are not this machine's homes; /tmp is each host's own. Needs root and network namespaces. All of it lies in one
+hosts and are not this machine's homes; /tmp is each host's own. The Python of the tests, with what it imports, is seen on
+all hosts. Needs root and network namespaces. All of it lies in one
 folder and ends with the process that started it.
 """
 
@@ -14,6 +15,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -155,6 +157,7 @@ def _write_files(state: Path, prefix: str, homes: list[str]) -> None:
     names = "".join(f"{address} {name}\n" for name, address in addresses.items())
     (state / "hosts").write_text(f"127.0.0.1 localhost\n{names}")
     (state / "resolv.conf").write_text("")
+    (state / "seen").write_text("".join(f"{folder}\n" for folder in _seen(homes)))
     for key in ("host_key", "user_key", "cluster_key"):
         new_key(state / key)
     shutil.copy(state / "user_key.pub", state / "authorized_keys")
@@ -164,6 +167,13 @@ def _write_files(state: Path, prefix: str, homes: list[str]) -> None:
     for home in homes:
         _write_home(state, home)
     netns_slurm.write_settings(state, addresses["head"], {name: addresses[name] for name in NODES})
+
+
+def _seen(homes: list[str]) -> list[Path]:
+    """Return the folders of Python and of this repository that homes of the cluster would hide."""
+    wanted = {Path(sys.base_prefix), Path(sys.prefix), Path(__file__).resolve().parents[2]}
+    hidden = [folder for folder in wanted if any(folder.is_relative_to(home) for home in homes)]
+    return sorted(hidden, key=lambda folder: len(folder.parts))  # one may lie in another
 
 
 def _write_home(state: Path, home: str) -> None:
@@ -192,6 +202,7 @@ UsePAM no
 UseDNS no
 PrintMotd no
 MaxStartups 100
+Subsystem sftp internal-sftp
 """
 
 

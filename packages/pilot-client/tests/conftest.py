@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from closed_sessions import close_sessions
 from fake_agent import FakeAgent, StartPilot
-from local_ec2 import LocalEc2
+from local_ec2 import LocalEc2, running_ec2
 from local_redis import LocalRedis
 from pilot import open_sessions
 from pilot.session import Session
@@ -39,19 +39,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def ec2_server() -> Iterator[LocalEc2]:
     """An EC2 in this process."""
-    running = LocalEc2()
-    yield running
-    running.stop()
+    with running_ec2() as running:
+        yield running
 
 
 @pytest.fixture
 def ec2(ec2_server: LocalEc2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalEc2:
     """An EC2 without instances, and a user who may use it."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in ec2_server.environment(tmp_path).items():
-        monkeypatch.setenv(name, value)
-    ec2_server.forget()
+    ec2_server.give_to(monkeypatch, tmp_path)
     return ec2_server
 
 
@@ -75,10 +70,7 @@ def server(short_folder: Path) -> Iterator[LocalRedis]:
 def url(server: LocalRedis, home: Path) -> Iterator[str]:
     """The URL of a Redis server; the sessions made there are closed in the end."""
     yield server.url
-    for session in open_sessions._open.values():
-        session.close()
-    open_sessions._open.clear()
-    open_sessions._defaults.clear()
+    close_sessions()
 
 
 @pytest.fixture

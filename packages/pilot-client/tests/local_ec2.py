@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 REGION = "eu-west-1"
 
@@ -38,6 +43,14 @@ class LocalEc2:
             self._client.terminate_instances(InstanceIds=known)
         self._forgotten.update(known)
 
+    def give_to(self, user: pytest.MonkeyPatch, folder: Path) -> None:
+        """Forget all instances, and make this process one that may use it, and no other EC2."""
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            user.delenv(name)
+        for name, value in self.environment(folder).items():
+            user.setenv(name, value)
+        self.forget()
+
     def environment(self, folder: Path) -> dict[str, str]:
         """Return the variables of a user with credentials for it, and with no others."""
         return {
@@ -64,3 +77,13 @@ class LocalEc2:
         answer = self._client.describe_instance_attribute(InstanceId=instance, Attribute=name)
         value = str(answer[name[0].upper() + name[1:]]["Value"])
         return base64.b64decode(value).decode() if name == "userData" else value
+
+
+@contextmanager
+def running_ec2() -> Iterator[LocalEc2]:
+    """Run one for the length of a block."""
+    running = LocalEc2()
+    try:
+        yield running
+    finally:
+        running.stop()

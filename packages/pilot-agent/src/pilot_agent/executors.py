@@ -127,6 +127,8 @@ class Executors:
             await link.wait_closed(deadline)
             link.close()
         kill_descendants(os.getpid())
+        # A child that ends while the loop is closed, like a tunnel, would have Python complain on the log.
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
 
 
 def _check_frames(theirs: Any, executor: int) -> None:

@@ -205,6 +205,7 @@ class Ec2Placeholder:
         if self._may_hold_agent and trouble:
             return  # its own end is told when it comes; else the pilot ends with its lease
         if self._may_hold_agent:
+            self._close_place()  # before there is no machine any more to take leave of
             self._rented.await_end()
         self._tell(AgentEnd(self._order.pilot, -9, trouble))
 
@@ -222,12 +223,17 @@ class Ec2Placeholder:
                 return
             self._told = True
         try:
-            self._notify(end)
+            self._close_place()
         finally:
-            self._gone.set()
-            self._woken.set()
-            if self._place is not None:
-                self._place.close()
+            try:
+                self._notify(end)
+            finally:
+                self._gone.set()
+                self._woken.set()
+
+    def _close_place(self) -> None:
+        if self._place is not None:
+            self._place.close()
 
     def _abandon(self) -> None:
         """End an instance without an agent when this process ends: nobody would start one any more."""

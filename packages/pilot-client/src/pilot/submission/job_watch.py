@@ -82,12 +82,16 @@ class JobWatch:
             watched.due_s = time.monotonic()
             self._changed.notify_all()
 
-    def close(self) -> None:
-        """Stop watching; returns when the thread has ended. The jobs stay."""
+    def stop(self) -> None:
+        """Ask no more; a question that is under way goes on. The jobs stay."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-            thread = self._thread
+
+    def close(self) -> None:
+        """Stop watching; returns when the thread has ended. The jobs stay."""
+        self.stop()
+        thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 

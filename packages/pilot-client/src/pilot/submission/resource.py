@@ -77,8 +77,9 @@ class Resource:
 
     def close(self) -> None:
         """Close all of it. Jobs stay."""
+        self.watch.stop()
+        self.queue.close()  # which ends the question that the watch may wait for
         self.watch.close()
-        self.queue.close()
         if self._tunnel is not None:
             self._tunnel.close()
         self.place.close()

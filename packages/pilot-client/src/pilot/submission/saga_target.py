@@ -1,6 +1,7 @@
 """Where radical.saga hands jobs over: the helper process for one service URL, and what can be asked through it.
 
-The invariant: at most one helper, started when first needed and again when it was lost, never after the close.
+The invariant: at most one helper, started when first needed and again when it or the login it uses was lost, never after the
+close.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class SagaTarget:
         self._limit_s = limit_s
         self._exchange = threading.Lock()
         self._process: SagaProcess | None = None
+        self._login: Sequence[str] = ()
         self._closed = False
 
     def warm_up(self) -> None:
@@ -79,9 +81,11 @@ class SagaTarget:
         with self._exchange:
             if self._closed:
                 raise HelperLostError(f"the queue at {self._url} is closed")
-            if self._process is not None and not self._process.works:
+            login = self._find_login() if self._find_login else ()
+            # radical.saga hangs more often than not when the connection below it was lost.
+            if self._process is not None and not (self._process.works and login == self._login):
                 self._process.end()
                 self._process = None
             if self._process is None:
-                self._process = SagaProcess(self._url, self._find_login() if self._find_login else ())
+                self._process, self._login = SagaProcess(self._url, login), login
             return self._process

@@ -69,23 +69,21 @@ def open_submitter(service_url: str, redis: CoordinationUrl) -> BatchSubmitter:
 def open_cloud(_service_url: str, redis: CoordinationUrl) -> Ec2Submitter:
     """Open a way of submission to EC2, where each pilot has a machine of its own."""
 
-    def make_ssh(address: str, user: str, key_file: str) -> SshPlace:
+    def make_ssh(address: str, user: str, key_file: str) -> InstancePlace:
         return InstancePlace(SshTarget(address, user), _ssh_options(), key_file)
 
     def submit_at(order: PilotOrder, notify: Notify, place: Place) -> Placeholder:
+        assert isinstance(place, InstancePlace)  # noqa: S101 - it was made above
         resource = _resource(order.spec.service_url, place, ProcessQueue(place))
+        place.close_first(resource.close)
 
         def tell(end: AgentEnd) -> None:
             try:
-                notify(end)
+                place.close()  # while the instance is there: the tunnel takes its socket away
             finally:
-                resource.close()
+                notify(end)
 
-        try:
-            return BatchSubmitter(resource, redis, _find_bundle).submit(order, tell)
-        except BaseException:
-            resource.close()
-            raise
+        return BatchSubmitter(resource, redis, _find_bundle).submit(order, tell)
 
     return Ec2Submitter(make_ssh, submit_at)
 
