@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pilot.submission.saga_queue import SagaQueue
+from pilot.submission.saga.queue import SagaQueue
 from queue_contract import Queues
 
 
@@ -64,4 +64,4 @@ def _is_helper(pid: int) -> bool:
         parent = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return b"pilot.submission.saga_helper" in command and parent == os.getpid()
+    return b"pilot.submission.saga.helper" in command and parent == os.getpid()

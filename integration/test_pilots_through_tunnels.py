@@ -21,7 +21,8 @@ from closed_sessions import close_sessions
 from netns_cluster import NODES, NetnsCluster, running_cluster
 from netns_host import NetnsHost
 from pilot import ComputeDataService, ComputeUnit, PilotComputeService, State
-from pilot.submission import reverse_tunnel, systems
+from pilot.submission import systems
+from pilot.submission.ssh import reverse_tunnel
 from process_tree import command_line, descendants
 
 pytestmark = pytest.mark.timeout(180)
@@ -76,7 +77,7 @@ def news() -> Iterator[queue.SimpleQueue[str]]:
             if kind == "tunnel" and change in ("lost", "open"):
                 heard.put(change)
 
-    listener, logger = Listener(), logging.getLogger("pilot.submission.reverse_tunnel")
+    listener, logger = Listener(), logging.getLogger("pilot.submission.ssh.reverse_tunnel")
     level = logger.level
     logger.addHandler(listener)
     logger.setLevel(logging.INFO)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pilot.submission.queue import JobPhase
-from pilot.submission.saga_queue import SagaQueue
+from pilot.submission.saga.queue import SagaQueue
 from pilot_protocol.errors import SubmissionError
 from queue_contract import QueueContract, Queues, await_output, await_phase, submitted, trial, waiting
 from saga_trials import need_saga, saga_queues

@@ -26,7 +26,7 @@ import pytest
 
 import netns_slurm
 from netns_host import LIMIT_S, NAMESPACES, NetnsHost
-from pilot.submission.ssh_target import SshOptions, SshTarget
+from pilot.submission.ssh.target import SshOptions, SshTarget
 from sshd import new_key, plain_account, serves_ssh, sshd_program
 
 NODES = ("node1", "node2")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from pilot.submission.ssh_target import SshOptions, SshTarget
+from pilot.submission.ssh.target import SshOptions, SshTarget
 from process_tree import children, descendants
 from real_redis import free_port
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from netns_cluster import NODES, NetnsCluster, running_cluster
-from pilot.submission import reverse_tunnel
-from pilot.submission.reverse_tunnel import ReverseTunnel, TunnelNews
-from pilot.submission.ssh_place import SshPlace
+from pilot.submission.ssh import reverse_tunnel
+from pilot.submission.ssh.place import SshPlace
+from pilot.submission.ssh.reverse_tunnel import ReverseTunnel, TunnelNews
 from process_tree import command_line, descendants
 from real_redis import free_port, running_server
 from sshd import plain_account

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from pilot.submission import reverse_tunnel
-from pilot.submission.reverse_tunnel import ReverseTunnel, TunnelNews
-from pilot.submission.ssh_place import SshPlace
+from pilot.submission.ssh import reverse_tunnel
+from pilot.submission.ssh.place import SshPlace
+from pilot.submission.ssh.reverse_tunnel import ReverseTunnel, TunnelNews
 from pilot_protocol.errors import SubmissionError
 from real_redis import free_port, running_server
 from sshd import FORBID_FORWARDING, HOST, Sshd, kill, running_sshd

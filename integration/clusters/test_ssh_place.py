@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from pilot.submission import ssh_master
-from pilot.submission.ssh_place import SshPlace
-from pilot.submission.ssh_target import SshTarget
+from pilot.submission.ssh import master as ssh_master
+from pilot.submission.ssh.place import SshPlace
+from pilot.submission.ssh.target import SshTarget
 from pilot_protocol.errors import SubmissionError
 from process_tree import children, command_line, descendants
 from sshd import HOST, REFUSE_EVERYONE, Sshd, kill, login_shell, plain_account, running_sshd
@@ -300,8 +300,8 @@ def test_no_question_is_asked_when_only_a_password_would_do(server: Sshd, tmp_pa
         "PasswordAuthentication yes", "KbdInteractiveAuthentication yes", "PubkeyAuthentication no"
     )
     program = (
-        "import sys; from pilot.submission.ssh_place import SshPlace; "
-        "from pilot.submission.ssh_target import SshOptions, SshTarget\n"
+        "import sys; from pilot.submission.ssh.place import SshPlace; "
+        "from pilot.submission.ssh.target import SshOptions, SshTarget\n"
         f"place = SshPlace(SshTarget({HOST!r}), SshOptions(config_file={str(server.config_file)!r}))\n"
         "try: place.run('true')\nexcept Exception as error: print(error)\n"
     )
@@ -429,8 +429,8 @@ def test_a_login_that_hangs_is_killed_in_the_end(server: Sshd, monkeypatch: pyte
 
 def test_an_application_that_is_killed_leaves_no_login(server: Sshd) -> None:
     program = (
-        "import os, sys, time; from pilot.submission.ssh_place import SshPlace; "
-        "from pilot.submission.ssh_target import SshOptions, SshTarget\n"
+        "import os, sys, time; from pilot.submission.ssh.place import SshPlace; "
+        "from pilot.submission.ssh.target import SshOptions, SshTarget\n"
         f"place = SshPlace(SshTarget({HOST!r}), SshOptions(config_file={str(server.config_file)!r}))\n"
         "place.run('true'); print(place.connection.master().path, flush=True); time.sleep(600)\n"
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pilot.submission.queue import Job
-from pilot.submission.saga_systems import ShellAnswer
+from pilot.submission.saga.systems import ShellAnswer
 
 
 def job(**fields: Any) -> Job:

@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from local_ec2 import REGION, LocalEc2
-from pilot.submission import ec2_instances
-from pilot.submission.ec2_instances import Ec2Instances, InstanceRequest
+from pilot.submission.ec2 import instances as ec2_instances
+from pilot.submission.ec2.instances import Ec2Instances, InstanceRequest
 from pilot_protocol.errors import MissingExtraError, SubmissionError
 
 REQUEST = InstanceRequest("p-aaaaaaaa", "s-aaaaaaaaaaaaaaaa", "", "t3.small", "my-key", "", 75)

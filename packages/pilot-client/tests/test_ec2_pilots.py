@@ -14,7 +14,7 @@ from pilot.compute_data_service import ComputeDataService
 from pilot.pilot_compute_service import PilotComputeService
 from pilot.submission import Notify, PilotOrder
 from pilot.submission.base import Placeholder
-from pilot.submission.ec2 import Ec2Submitter
+from pilot.submission.ec2.submitter import Ec2Submitter
 from pilot.submission.fork import ForkSubmitter
 from pilot.submission.place import Output, Place
 from pilot_protocol.errors import SubmissionError

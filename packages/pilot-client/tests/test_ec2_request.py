@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pilot.submission import PilotOrder
-from pilot.submission.ec2_instances import InstanceRequest
-from pilot.submission.ec2_request import key_file_of, region_of, request_of, user_of
+from pilot.submission.ec2.instances import InstanceRequest
+from pilot.submission.ec2.request import key_file_of, region_of, request_of, user_of
 from pilot_protocol.compute_descriptions import validate_pilot_compute
 from pilot_protocol.errors import SubmissionError
 from pilot_protocol.specs import PilotSpec

@@ -16,9 +16,9 @@ import pytest
 from local_ec2 import REGION, LocalEc2
 from pilot.submission import AgentEnd, Notify, PilotOrder, Submitter
 from pilot.submission.base import Placeholder
-from pilot.submission.ec2 import Ec2Submitter
-from pilot.submission.ec2_instances import Ec2Instances, Instance, InstanceRequest
-from pilot.submission.ec2_placeholder import Ec2Placeholder
+from pilot.submission.ec2.instances import Ec2Instances, Instance, InstanceRequest
+from pilot.submission.ec2.placeholder import Ec2Placeholder
+from pilot.submission.ec2.submitter import Ec2Submitter
 from pilot.submission.place import Output, Place
 from pilot_protocol.compute_descriptions import validate_pilot_compute
 from pilot_protocol.errors import SubmissionError
@@ -125,8 +125,8 @@ class Cloud:
 @pytest.fixture
 def cloud(ec2: LocalEc2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     """A way of submission that is quick to lose patience."""
-    monkeypatch.setattr("pilot.submission.ec2_placeholder.FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr("pilot.submission.ec2.LOOK_PAUSE_S", 0.01)
+    monkeypatch.setattr("pilot.submission.ec2.placeholder.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("pilot.submission.ec2.submitter.LOOK_PAUSE_S", 0.01)
     return Cloud(ec2, tmp_path)
 
 
@@ -429,7 +429,7 @@ def test_a_process_that_was_forked_ends_no_instance_of_its_parent(cloud: Cloud) 
 PROGRAM = """
 import sys, threading
 from pilot.submission import PilotOrder
-from pilot.submission.ec2 import Ec2Submitter
+from pilot.submission.ec2.submitter import Ec2Submitter
 from pilot_protocol.specs import PilotSpec
 
 asked = threading.Event()

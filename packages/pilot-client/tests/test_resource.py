@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 
-from pilot.submission.ec2_place import InstancePlace
+from pilot.submission.ec2.place import InstancePlace
 from pilot.submission.local_place import LocalPlace
 from pilot.submission.queue import Job, JobState
 from pilot.submission.resource import Resource
-from pilot.submission.ssh_target import SshOptions, SshTarget
+from pilot.submission.ssh.target import SshOptions, SshTarget
 
 LIMIT_S = 30.0
 

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from pilot.submission.saga_descriptions import common_attributes, per_node, refuse
+from pilot.submission.saga.descriptions import common_attributes, per_node, refuse
 from pilot_protocol.errors import SubmissionError
 from saga_jobs import job
 

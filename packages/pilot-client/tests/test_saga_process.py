@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from pilot.submission.queue import JobPhase
-from pilot.submission.saga_process import HelperLostError, SagaProcess
-from pilot.submission.saga_queue import SCHEMES, SagaQueue, readable
+from pilot.submission.saga.process import HelperLostError, SagaProcess
+from pilot.submission.saga.queue import SCHEMES, SagaQueue, readable
 from pilot_protocol.errors import MissingExtraError, SubmissionError
 from saga_jobs import job
 
@@ -247,7 +247,7 @@ def test_killing_the_application_ends_everything(tmp_path: Path) -> None:
         f"""
         import tempfile
         tempfile.tempdir = {str(tmp_path / "temp")!r}
-        from pilot.submission.saga_process import SagaProcess
+        from pilot.submission.saga.process import SagaProcess
         process = SagaProcess({URL!r})
         print(process.request("shell", {{"command": "echo $PPID"}}, {LIMIT_S})["text"].strip(), process.pid, flush=True)
         process.request("shell", {{"command": "sleep 600"}}, 600)

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from pilot.submission import saga_pbspro, saga_sge, saga_slurm
 from pilot.submission.queue import JobPhase, JobState
-from pilot.submission.saga_pbspro import PbsProSystem
-from pilot.submission.saga_sge import ACCOUNTING_DELAY_S, SgeSystem
-from pilot.submission.saga_slurm import Nodes, Partition, SlurmSystem
-from pilot.submission.saga_systems import SagaSystem, ShellAnswer, removal_failures, saga_state
+from pilot.submission.saga import pbspro as saga_pbspro
+from pilot.submission.saga import sge as saga_sge
+from pilot.submission.saga import slurm as saga_slurm
+from pilot.submission.saga.pbspro import PbsProSystem
+from pilot.submission.saga.sge import ACCOUNTING_DELAY_S, SgeSystem
+from pilot.submission.saga.slurm import Nodes, Partition, SlurmSystem
+from pilot.submission.saga.systems import SagaSystem, ShellAnswer, removal_failures, saga_state
 from pilot_protocol.errors import SubmissionError
 from saga_jobs import ToldTarget, job
 

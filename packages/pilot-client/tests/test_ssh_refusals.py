@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pilot.submission.ssh_refusals import WORDS_SHOWN, refusal
+from pilot.submission.ssh.refusals import WORDS_SHOWN, refusal
 
 CHANGED = """\
 @@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@

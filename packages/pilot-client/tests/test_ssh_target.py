@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pilot.config import ClientConfig
-from pilot.submission.ssh_target import SshOptions, SshTarget
+from pilot.submission.ssh.target import SshOptions, SshTarget
 from pilot_protocol.errors import SubmissionError
 
 

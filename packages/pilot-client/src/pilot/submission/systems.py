@@ -25,17 +25,17 @@ from .dialects.lsf import LSF
 from .dialects.pbs_choice import choose_pbs
 from .dialects.pbspro import PBSPRO
 from .dialects.torque import TORQUE, XT5TORQUE
-from .ec2 import Ec2Submitter
-from .ec2_place import InstancePlace
+from .ec2.place import InstancePlace
+from .ec2.submitter import Ec2Submitter
 from .local_place import LocalPlace
 from .place import Place
 from .process_queue import ProcessQueue
 from .queue import Queue
 from .resource import Resource, Tunnel
-from .reverse_tunnel import ReverseTunnel, TunnelNews
-from .saga_queue import SagaQueue
-from .ssh_place import SshPlace
-from .ssh_target import SshOptions, SshTarget
+from .saga.queue import SagaQueue
+from .ssh.place import SshPlace
+from .ssh.reverse_tunnel import ReverseTunnel, TunnelNews
+from .ssh.target import SshOptions, SshTarget
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from .saga_corrections import correct
+from .corrections import correct
 
 KEEPS_STATE_ON_TARGET = ("loadl", "cobalt")
 """Their adaptors write on the target below a folder whose name is made here; so it must be one that exists there."""

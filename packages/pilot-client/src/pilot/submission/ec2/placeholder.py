@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from pilot.submission.base import AgentEnd, Notify, PilotOrder, Placeholder
+from pilot.submission.place import Place
 from pilot_protocol.errors import SubmissionError
 
-from .base import AgentEnd, Notify, PilotOrder, Placeholder
-from .ec2_instances import Ec2Instances, Instance
-from .place import Place
+from .instances import Ec2Instances, Instance
 
 logger = logging.getLogger(__name__)
 

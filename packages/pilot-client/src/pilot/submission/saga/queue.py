@@ -12,15 +12,15 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl, urlsplit
 
+from pilot.submission.base import refuse, scheme_of
+from pilot.submission.queue import Job, JobPhase, JobState
 from pilot_protocol.errors import MissingExtraError, SubmissionError
 
-from .base import refuse, scheme_of
-from .queue import Job, JobPhase, JobState
-from .saga_pbspro import PbsProSystem
-from .saga_sge import SgeSystem
-from .saga_slurm import SlurmSystem
-from .saga_systems import SagaSystem, System
-from .saga_target import FindLogin, SagaTarget
+from .pbspro import PbsProSystem
+from .sge import SgeSystem
+from .slurm import SlurmSystem
+from .systems import SagaSystem, System
+from .target import FindLogin, SagaTarget
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pilot.submission.queue import Job
 from pilot_protocol.errors import SubmissionError
-
-from .queue import Job
 
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9_.+@/-]*")
 """No quoting needed in a shell line, and no meaning in a directive (``%`` is one to Slurm, ``:`` to PBS)."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import threading
 
+from pilot.submission.place import COMMAND_LIMIT_S, Output
 from pilot_protocol.errors import SubmissionError
 
-from .place import COMMAND_LIMIT_S, Output
-from .ssh_master import Master, direct_client, start_master, users_master
-from .ssh_refusals import refusal
-from .ssh_session import NotStartedError, OverdueError, Session
-from .ssh_target import SshOptions, SshTarget
+from .master import Master, direct_client, start_master, users_master
+from .refusals import refusal
+from .session import NotStartedError, OverdueError, Session
+from .target import SshOptions, SshTarget
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pilot.submission.queue import Job, JobPhase, JobState
 from pilot_protocol.errors import SubmissionError
 
-from .queue import Job, JobPhase, JobState
-from .saga_descriptions import SagaRequest, common_attributes, is_plain, refuse
+from .descriptions import SagaRequest, common_attributes, is_plain, refuse
 
 UNKNOWN = JobState(JobPhase.UNKNOWN)
 

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pilot.submission.queue import Job, JobPhase, JobState
 from pilot_protocol.errors import SubmissionError
 
-from .queue import Job, JobPhase, JobState
-from .saga_descriptions import NOWHERE, SagaRequest, common_attributes, is_plain, plain_value, refuse
-from .saga_systems import Target, removal_failures, whole_number
+from .descriptions import NOWHERE, SagaRequest, common_attributes, is_plain, plain_value, refuse
+from .systems import Target, removal_failures, whole_number
 
 QSTAT = "qstat | awk 'NR > 2 {print $1, $5}'"
 QACCT = "timeout 20 qacct -j "

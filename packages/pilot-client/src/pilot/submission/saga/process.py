@@ -19,9 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pilot.submission.ssh.stand_ins import write_stand_ins
 from pilot_protocol.errors import SubmissionError
-
-from .ssh_stand_ins import write_stand_ins
 
 END_LIMIT_S = 10.0
 LAST_WORDS_LINES = 20
@@ -112,7 +111,7 @@ class SagaProcess:
         shutil.rmtree(self._folder, ignore_errors=True)  # the guardian did, unless it was killed
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "pilot.submission.saga_helper", self._url, self._folder]
+        command = [sys.executable, "-m", "pilot.submission.saga.helper", self._url, self._folder]
         try:
             return subprocess.Popen(
                 command,

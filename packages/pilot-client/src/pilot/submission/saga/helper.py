@@ -1,7 +1,7 @@
-"""The program in which radical.saga runs: ``python -m pilot.submission.saga_helper URL FOLDER``.
+"""The program in which radical.saga runs: ``python -m pilot.submission.saga.helper URL FOLDER``.
 
 radical.saga changes the process it is imported into, leaves shells and threads behind, and can hang. So it gets a process
-of its own, the worker (:mod:`pilot.submission.saga_worker`), and a guardian, this program, which adopts all that the
+of its own, the worker (:mod:`pilot.submission.saga.worker`), and a guardian, this program, which adopts all that the
 worker starts: shells, ssh, and what they leave. The worker reads requests from standard input. When the application closes
 it, dies, or the worker ends, the guardian kills everything below it and removes the folder.
 
@@ -46,7 +46,7 @@ def _become_worker(url: str, folder: str) -> NoReturn:
     code = 1
     try:
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        from .saga_worker import serve
+        from .worker import serve
 
         serve(url, folder)
         code = 0

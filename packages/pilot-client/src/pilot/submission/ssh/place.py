@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .place import COMMAND_LIMIT_S, Output
-from .ssh_connection import SshConnection
-from .ssh_target import SshOptions, SshTarget
+from pilot.submission.place import COMMAND_LIMIT_S, Output
+
+from .connection import SshConnection
+from .target import SshOptions, SshTarget
 
 
 class SshPlace:

@@ -9,15 +9,15 @@ import logging
 import threading
 from collections.abc import Callable
 
+from pilot.submission.base import Notify, PilotOrder
+from pilot.submission.place import Place
 from pilot_protocol.errors import SubmissionError
 from pilot_protocol.specs import PilotSpec
 
-from .base import Notify, PilotOrder
-from .ec2_found import FoundInstance
-from .ec2_instances import Ec2Instances, InstanceRequest
-from .ec2_placeholder import BringUp, Ec2Placeholder, RentedInstance, SubmitAt
-from .ec2_request import key_file_of, region_of, request_of, user_of
-from .place import Place
+from .found import FoundInstance
+from .instances import Ec2Instances, InstanceRequest
+from .placeholder import BringUp, Ec2Placeholder, RentedInstance, SubmitAt
+from .request import key_file_of, region_of, request_of, user_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Ec2Submitter:
         submit_at: Starts a pilot's agent at a place, and returns its placeholder there; called in a thread.
         make_instances: Opens a region: its name and, for messages, what needs it.
         ssh_limit_s: How long SSH may take to answer once an instance runs, in seconds; well below the grace that an
-            instance has after its pilot's walltime (`ec2_request.GRACE_MIN`).
+            instance has after its pilot's walltime (`request.GRACE_MIN`).
     """
 
     def __init__(

@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .saga_descriptions import SagaRequest
-from .saga_process import HelperLostError, SagaProcess
-from .saga_systems import ShellAnswer
+from .descriptions import SagaRequest
+from .process import HelperLostError, SagaProcess
+from .systems import ShellAnswer
 
 FindLogin = Callable[[], Sequence[str]]
 

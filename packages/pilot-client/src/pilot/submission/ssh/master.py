@@ -17,12 +17,12 @@ import tempfile
 from contextlib import suppress
 from typing import IO
 
+from pilot.submission.pipe_reading import PipeEndedError, read_past
+from pilot.submission.place import Output
 from pilot_protocol.errors import SubmissionError
 
-from .pipe_reading import PipeEndedError, read_past
-from .place import Output
-from .ssh_refusals import refusal
-from .ssh_target import SshOptions, SshTarget
+from .refusals import refusal
+from .target import SshOptions, SshTarget
 
 START_LIMIT_S = 120.0
 """For a login: the network, the server, and a user who touches a key."""

@@ -12,11 +12,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pilot.submission.queue import Job, JobPhase, JobState
 from pilot_protocol.errors import SubmissionError
 
-from .queue import Job, JobPhase, JobState
-from .saga_descriptions import SagaRequest, common_attributes, per_node, plain_value, refuse
-from .saga_systems import UNKNOWN, Target, removal_failures
+from .descriptions import SagaRequest, common_attributes, per_node, plain_value, refuse
+from .systems import UNKNOWN, Target, removal_failures
 
 # %R name, %P name with a star for the default one, %l walltime limit, %D nodes, %c cpus, %m MB, %G gpus: of nodes alike
 SINFO = "sinfo -h -e -o '%R|%P|%l|%D|%c|%m|%G'"

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 
 from pilot_protocol.errors import SubmissionError
 
-from .ssh_connection import SshConnection
-from .ssh_master import Master
-from .ssh_refusals import quoted, refusal
+from .connection import SshConnection
+from .master import Master
+from .refusals import quoted, refusal
 
 logger = logging.getLogger(__name__)
 

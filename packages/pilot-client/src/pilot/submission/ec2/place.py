@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .ssh_place import SshPlace
-from .ssh_target import SshOptions, SshTarget
+from pilot.submission.ssh.place import SshPlace
+from pilot.submission.ssh.target import SshOptions, SshTarget
 
 
 class InstancePlace(SshPlace):

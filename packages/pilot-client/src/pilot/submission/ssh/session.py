@@ -14,13 +14,13 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from pilot.submission.command_limit import shortened, too_long
+from pilot.submission.pipe_reading import Found, PipeEndedError, read_past
+from pilot.submission.place import Output
 from pilot_protocol.errors import SubmissionError
 
-from .command_limit import shortened, too_long
-from .pipe_reading import Found, PipeEndedError, read_past
-from .place import Output
-from .ssh_master import environment
-from .ssh_refusals import quoted
+from .master import environment
+from .refusals import quoted
 
 # No backslash but before n, no exclamation mark, no single quote, no line end: those mean something to csh or fish.
 # The process group, by which all of it can be killed, is the fifth word in the status of a process on Linux.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 
+from pilot.submission.base import AgentEnd, Notify
 from pilot_protocol.errors import SubmissionError
 
-from .base import AgentEnd, Notify
-from .ec2_instances import Ec2Instances
+from .instances import Ec2Instances
 
 logger = logging.getLogger(__name__)
 

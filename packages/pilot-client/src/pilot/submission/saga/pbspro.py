@@ -13,11 +13,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pilot.submission.queue import Job, JobPhase, JobState
 from pilot_protocol.errors import SubmissionError
 
-from .queue import Job, JobPhase, JobState
-from .saga_descriptions import SagaRequest, common_attributes, per_node, refuse
-from .saga_systems import UNKNOWN, Target, removal_failures, whole_number
+from .descriptions import SagaRequest, common_attributes, per_node, refuse
+from .systems import UNKNOWN, Target, removal_failures, whole_number
 
 PBSNODES = "pbsnodes -a"
 QSTAT = "qstat -fx "

@@ -11,11 +11,11 @@ import re
 import stat
 from urllib.parse import urlsplit
 
+from pilot.submission.base import PilotOrder
 from pilot_protocol.errors import SubmissionError
 from pilot_protocol.specs import PilotSpec
 
-from .base import PilotOrder
-from .ec2_instances import InstanceRequest
+from .instances import InstanceRequest
 
 DEFAULT_USER = "ec2-user"
 """Of Amazon's own images; others have ``ubuntu``, ``admin``, ``rocky``, …"""

@@ -1,0 +1,1 @@
+"""Pilots on instances of Amazon EC2."""

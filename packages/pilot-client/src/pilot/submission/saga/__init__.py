@@ -1,0 +1,1 @@
+"""Batch systems through radical.saga, in a helper process of its own."""
