@@ -18,6 +18,7 @@ from pilot_protocol.errors import SubmissionError
 from .base import AgentEnd, Notify, PilotOrder
 from .job_script import explain
 from .job_watch import WatchedJob
+from .place import Place
 from .queue import Job, JobState
 from .resource import Resource
 from .staging import Staged, read_tail, stage, unstage
@@ -80,10 +81,9 @@ class BatchPlaceholder:
 
     def _take_end(self, state: JobState) -> None:
         log = self._read_log()
-        self._clear_away()
-        words = "; ".join(
-            filter(None, [state.message, explain(state.exit_code) if state.exit_code is not None else None])
-        )
+        _clear_away(self._resource.place, self._staged)
+        explained = None if state.exit_code is None else explain(state.exit_code)
+        words = "; ".join(filter(None, [state.message, explained]))
         try:
             self._notify(AgentEnd(self._pilot, state.exit_code, log, words))
         finally:
@@ -99,12 +99,6 @@ class BatchPlaceholder:
         except SubmissionError as error:
             return f"(its log cannot be read: {error})"
         return ""
-
-    def _clear_away(self) -> None:
-        try:
-            unstage(self._resource.place, self._staged)
-        except SubmissionError as error:
-            logger.warning("%s", error, extra={"action": "job.files_left"})
 
 
 class BatchSubmitter:
@@ -138,7 +132,7 @@ class BatchSubmitter:
         try:
             job = resource.queue.submit(_job_of(order, staged))
         except BaseException:
-            unstage(resource.place, staged)
+            _clear_away(resource.place, staged)
             raise
         return BatchPlaceholder(order, resource, job, staged, notify)
 
@@ -150,6 +144,13 @@ class BatchSubmitter:
     def close(self) -> None:
         """Close the resource."""
         self._resource.close()
+
+
+def _clear_away(place: Place, staged: Staged) -> None:
+    try:
+        unstage(place, staged)
+    except SubmissionError as error:
+        logger.warning("%s", error, extra={"action": "job.files_left"})
 
 
 def _job_of(order: PilotOrder, staged: Staged) -> Job:

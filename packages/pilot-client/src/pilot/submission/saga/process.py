@@ -89,10 +89,13 @@ class SagaProcess:
         except HelperLostError as error:
             self.end()
             raise HelperLostError(f"{error}{self._in_words()}") from error
-        except SubmissionError:
-            if not self._opened:  # without a connection it is of no use
-                self.end()
-            raise
+        except SubmissionError as error:
+            if self._opened:
+                raise
+            self.end()  # without a connection it is of no use
+            raise SubmissionError(
+                f"radical.saga does not come up there: {error}; see whether the batch system's own commands work"
+            ) from error
 
     def end(self) -> None:
         """End the helper and all that it started; can be called from any thread, and again."""

@@ -112,7 +112,7 @@ class ReverseTunnel:
         with stopped:
             lookout: socket.socket | None = first
             while lookout is not None and _lost(lookout, stopped):
-                self._tell(
+                self._notify(
                     TunnelNews(is_open=False, message=f"the tunnel from {self._connection.name} is lost")
                 )
                 lookout = self._reopen(stopped)
@@ -127,7 +127,7 @@ class ReverseTunnel:
             except SubmissionError as error:
                 logger.info("tunnel.closed %s", error, extra={"action": "tunnel.closed"})
                 continue
-            self._tell(
+            self._notify(
                 TunnelNews(is_open=True, message=f"the tunnel from {self._connection.name} is open again")
             )
             return lookout
@@ -172,11 +172,6 @@ class ReverseTunnel:
             self._done(f"rm -f {folder}/redis.sock && {{ [ ! -d {folder} ] || rmdir {folder}; }}")
         except SubmissionError as error:
             logger.warning("tunnel.left folder=%s %s", self._folder, error, extra={"action": "tunnel.left"})
-
-    def _tell(self, news: TunnelNews) -> None:
-        action = "tunnel.open" if news.is_open else "tunnel.lost"
-        logger.info("%s %s", action, news.message, extra={"action": action})
-        self._notify(news)
 
 
 def forwarded(local: str) -> str:
