@@ -208,7 +208,7 @@ def test_a_helper_without_a_connection_is_given_up(tmp_path: Path, monkeypatch: 
     with closing(SagaQueue(URL, warm=True)) as queue:
         with pytest.raises(SubmissionError, match=rf"cannot be submitted to {URL}: .*no such host; see"):
             queue.submit(job(queue="micro"))
-        assert queue.states(["1"])["1"].message == "no such host"
+        assert "no such host" in queue.states(["1"])["1"].message
         monkeypatch.delenv("STAND_IN_REFUSES")
         assert queue.submit(job(queue="micro")) == "host.7"
 

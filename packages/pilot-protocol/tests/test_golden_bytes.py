@@ -188,7 +188,7 @@ def the_pilot_operations() -> dict[str, Any]:
 def the_reads() -> dict[str, Any]:
     """Commands of all reads."""
     of_units = (reads.units, reads.descriptions, reads.results, reads.reasons, reads.open_predecessors)
-    of_sessions = (reads.counts, reads.groups, reads.pilots, reads.attachments, reads.protocol)
+    of_sessions = (reads.counts, reads.groups, reads.pilots, reads.attachments, reads.protocol, reads.created)
     return {
         **{read.__name__: read(KEYS, UNITS) for read in of_units},
         **{read.__name__: read(KEYS) for read in (*of_sessions, reads.last_event, reads.first_event)},
