@@ -94,7 +94,8 @@ def test_everything_below_a_process_is_killed(tmp_path: Path) -> None:
 
 def test_signal_tree_reaches_group_and_others(tmp_path: Path) -> None:
     signpost = Signpost(tmp_path / "signpost")
-    script = f"exec 3> {signpost.path}; setsid sleep 1000 & echo ready >&3; sleep 1000"
+    other = "setsid /bin/sh -c 'echo ready >&3; exec sleep 1000'"  # in a session of its own when it is ready
+    script = f"exec 3> {signpost.path}; {other} & sleep 1000"
     with subprocess.Popen(["/bin/sh", "-c", script], start_new_session=True) as shell:
         assert signpost.line() == "ready"
         table = ProcessTable.read()
