@@ -77,7 +77,7 @@ def news() -> Iterator[queue.SimpleQueue[str]]:
             if kind == "tunnel" and change in ("lost", "open"):
                 heard.put(change)
 
-    listener, logger = Listener(), logging.getLogger("pilot.submission.ssh.reverse_tunnel")
+    listener, logger = Listener(), logging.getLogger("pilot.submission.systems")
     level = logger.level
     logger.addHandler(listener)
     logger.setLevel(logging.INFO)

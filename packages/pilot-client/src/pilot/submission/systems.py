@@ -117,8 +117,8 @@ def _resource(service_url: str, place: Place, queue: Queue) -> Resource:
 
 def _tunnel_opener(place: SshPlace) -> Callable[[str], Tunnel]:
     def tell(news: TunnelNews) -> None:
-        level = logging.INFO if news.is_open else logging.WARNING
-        logger.log(level, "tunnel to %s: %s", place.name, news.message, extra={"action": "tunnel.changed"})
+        level, action = (logging.INFO, "tunnel.open") if news.is_open else (logging.WARNING, "tunnel.lost")
+        logger.log(level, "%s", news.message, extra={"action": action})
 
     def open_tunnel(target: str) -> ReverseTunnel:
         tunnel = ReverseTunnel(place.connection, target, tell)

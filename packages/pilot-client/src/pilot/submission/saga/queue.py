@@ -89,6 +89,7 @@ class SagaQueue:
         self._target = SagaTarget(service_url, request_limit_s, find_login)
         self._turn = threading.Lock()
         self._ended: dict[str, JobState] = {}
+        self._is_silent = False
         if warm:
             self._target.warm_up()
 
@@ -139,9 +140,15 @@ class SagaQueue:
     def _ask_states(self, jobs: Sequence[str]) -> Mapping[str, JobState]:
         with self._turn:
             try:
-                return self._system.states(jobs, self._target)
+                states = self._system.states(jobs, self._target)
+                self._is_silent = False
+                return states
             except SubmissionError as error:
-                logger.warning("saga.silent url=%s: %s", self._url, error, extra={"action": "saga.silent"})
+                if not (self._is_silent or self._target.is_closed):  # told once; nobody asks after the close
+                    logger.warning(
+                        "saga.silent url=%s: %s", self._url, error, extra={"action": "saga.silent"}
+                    )
+                self._is_silent = True
                 return dict.fromkeys(jobs, JobState(JobPhase.UNKNOWN, None, readable(str(error))))
 
     def _remove(self, jobs: Sequence[str], what: str) -> dict[str, str]:

@@ -70,6 +70,11 @@ class SagaTarget:
             process.end()
 
     @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed
+
+    @property
     def helper_pid(self) -> int | None:
         """Process id of the helper, None when there is none."""
         return None if self._process is None else self._process.pid
