@@ -43,6 +43,9 @@ def reached_states(record: Mapping[str, bytes]) -> dict[str, float]:
 def read_pilot_details(session: Session, pilot: TrackedPilot) -> dict[str, Any]:
     """Return everything about a pilot, see `PilotCompute.details`."""
     record = read_pilot_record(session, pilot.id)
+    if "state" in record:  # the events that tell of it may still be on their way
+        told = TrackedPilot(pilot.id, pilot.service, state=State(record["state"].decode()))
+        session.tracker.set_pilot(told)
     description = open_pilot_description(session, pilot.id, record)
     reached = reached_states(record)
     placeholder = session.placeholders.get(pilot.id)
