@@ -170,9 +170,10 @@ def _write_files(state: Path, prefix: str, homes: list[str]) -> None:
 
 
 def _seen(homes: list[str]) -> list[Path]:
-    """Return the folders of Python and of this repository that homes of the cluster would hide."""
+    """Return the folders of Python and of this repository that homes and other folders of the cluster would hide."""
     wanted = {Path(sys.base_prefix), Path(sys.prefix), Path(__file__).resolve().parents[2]}
-    hidden = [folder for folder in wanted if any(folder.is_relative_to(home) for home in homes)]
+    hiding = [*homes, "/tmp", "/run", "/dev/shm"]
+    hidden = [folder for folder in wanted if any(folder.is_relative_to(each) for each in hiding)]
     return sorted(hidden, key=lambda folder: len(folder.parts))  # one may lie in another
 
 
