@@ -132,7 +132,7 @@ def test_units_of_a_job_that_is_removed_by_hand_are_handed_back(
 def test_at_the_end_of_the_walltime_what_has_not_ended_goes_back(
     at: TroubleBench, work: ComputeDataService
 ) -> None:
-    pilot = at.running(walltime=1)
+    pilot = at.running(walltime=0.6)
     short = work.submit_compute_unit({"executable": "/bin/true"})
     short.wait(LIMIT_S)
     assert short.state is State.Done

@@ -80,6 +80,7 @@ def test_a_canceled_job_runs_until_its_processes_have_ended(queues: Queues, tmp_
     body = "trap 'echo asked; while ! [ -e go ]; do sleep 0.1; done; exit 0' TERM\necho here\nwhile :; do sleep 0.1; done"
     queue, run = queues(), trial(tmp_path / "box", body)
     with submitted(queue, run.job) as number:
+        await_output(run, "here")  # from now on it listens to the signal
         await_phase(queue, number, {JobPhase.RUNNING})
         queue.cancel([number])
         assert queue.states([number])[number].phase is JobPhase.RUNNING
