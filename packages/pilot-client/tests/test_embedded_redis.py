@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -305,7 +305,8 @@ def test_a_killed_keeper_takes_its_server_along(program: ServerBinary, config: C
         connection.settimeout(PATIENCE_S)
         connection.connect(f"{server.directory}/redis.sock")
         os.kill(server.record.keeper_pid, signal.SIGKILL)
-        assert connection.recv(1) == b""
+        with suppress(ConnectionResetError):  # which of the two a killed server leaves behind is chance
+            assert connection.recv(1) == b""
     assert server.wait_stopped(PATIENCE_S)
     server.stop()
     shutil.rmtree(server.directory)
