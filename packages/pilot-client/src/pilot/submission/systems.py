@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from pilot import agent_bundle
@@ -19,12 +19,7 @@ from pilot.coordination_url import CoordinationUrl
 from .base import AgentEnd, Notify, PilotOrder, Placeholder, scheme_of
 from .batch import BatchSubmitter
 from .command_queue import CommandQueue
-from .dialects.condor import CONDOR
-from .dialects.dialect import Dialect
-from .dialects.lsf import LSF
-from .dialects.pbs_choice import choose_pbs
-from .dialects.pbspro import PBSPRO
-from .dialects.torque import TORQUE, XT5TORQUE
+from .dialects import DIALECTS, choose_pbs
 from .ec2.place import InstancePlace
 from .ec2.submitter import Ec2Submitter
 from .local_place import LocalPlace
@@ -39,13 +34,7 @@ from .ssh.target import SshOptions, SshTarget
 
 logger = logging.getLogger(__name__)
 
-_DIALECTS: Mapping[str, Dialect] = {
-    "condor": CONDOR,
-    "lsf": LSF,
-    "torque": TORQUE,
-    "xt5torque": XT5TORQUE,
-}
-_PBS: Mapping[str, Dialect] = {"pbspro": PBSPRO, "torque": TORQUE}
+_WITHOUT_SAGA = frozenset({"condor", "lsf", "torque", "xt5torque"})
 
 
 def open_submitter(service_url: str, redis: CoordinationUrl) -> BatchSubmitter:
@@ -100,10 +89,9 @@ def _open_queue(system: str, service_url: str, place: Place) -> Queue:
     if system in ("ssh", "gsissh"):
         return ProcessQueue(place)
     if system == "pbs":
-        return CommandQueue(place, _PBS[choose_pbs(place)])
-    dialect = _DIALECTS.get(system)
-    if dialect is not None:
-        return CommandQueue(place, dialect)
+        return CommandQueue(place, DIALECTS[choose_pbs(place)])
+    if system in _WITHOUT_SAGA:
+        return CommandQueue(place, DIALECTS[system])
     find_login = place.connection.shared if isinstance(place, SshPlace) else None
     return SagaQueue(service_url, find_login=find_login, warm=True)
 
