@@ -65,7 +65,7 @@ def test_units_go_back_when_the_pilots_walltime_ends(bench: FaultBench) -> None:
 def test_canceled_units_end_wherever_they_are(bench: FaultBench) -> None:
     agent = bench.start_agent()
     # Short units that have run for a while are held ahead by executors.
-    units = bench.client.submit([bench.log.payload()] * 5000)
+    units = bench.client.submit([bench.log.payload()] * 5000 + [bench.log.payload(FOREVER)])
     bench.wait_for_ended(300)
     long = bench.client.submit([bench.log.payload(FOREVER)] * 2, Request(max_restarts=0))
     bench.client.cancel(units)

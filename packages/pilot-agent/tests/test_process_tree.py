@@ -46,9 +46,13 @@ def test_units_are_told_by_leader_then_group() -> None:
 
 
 def test_units_are_told_by_the_marker_of_adopted_processes() -> None:
-    with subprocess.Popen(
-        ["/bin/cat"], stdin=subprocess.PIPE, env={"A": "1", MARKER: "cu-7", "B": "2"}
-    ) as cat:
+    variables = {"A": "1", MARKER: "cu-7", "B": "2"}
+    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=variables) as cat:
+        assert cat.stdin is not None
+        assert cat.stdout is not None
+        cat.stdin.write(b"ready\n")
+        cat.stdin.flush()
+        assert cat.stdout.readline() == b"ready\n", "a program that is being loaded shows no environment yet"
         assert ProcessTable.read().units(os.getpid(), {})["cu-7"] == [cat.pid]
 
 
