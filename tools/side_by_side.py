@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 FIRST = ("integration/", "packages/pilot-client/")
@@ -43,10 +44,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> LoadScopeScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """Hand out tests by group."""
     config.option.loadscopereorder = False
-    return _ByGroup(config)
+    return _ByGroup(config, log)
 
 
 class _ByGroup(LoadScopeScheduling):
