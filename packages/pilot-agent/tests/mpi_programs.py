@@ -24,8 +24,8 @@ WHERE = r"""
    where kill RANK NUM   that rank gets a signal; the others wait for it for ever
    where abort RANK CODE that rank calls MPI_Abort */
 int main(int argc, char **argv) {
-    int rank, size;
-    char host[256];
+    int rank, size, at;
+    char host[256], line[8192];
     cpu_set_t cpus;
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
@@ -37,11 +37,12 @@ int main(int argc, char **argv) {
     }
     gethostname(host, sizeof host);
     sched_getaffinity(0, sizeof cpus, &cpus);
-    printf("%d %d %s ", rank, size, host);
-    for (int cpu = 0, first = 1; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &cpus)) printf(first ? "%d" : ",%d", cpu), first = 0;
-    printf("\n");
-    fflush(stdout);
+    at = sprintf(line, "%d %d %s", rank, size, host);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &cpus)) at += sprintf(line + at, " %d", cpu);
+    strcpy(line + at, "\n");
+    /* At once: launchers pass on what they read, and some libraries switch off the buffer. */
+    if (write(1, line, at + 1) != at + 1) exit(1);
     MPI_Barrier(MPI_COMM_WORLD);
     MPI_Finalize();
     return 0;
@@ -70,9 +71,8 @@ class Mpi(NamedTuple):
         """Compile the program that tells where its ranks are."""
         source, program = folder / "where.c", folder / f"where-{self.family}"
         source.write_text(WHERE)
-        environment = {**os.environ, **(self.environment if self.bin else {})}
-        environment["PATH"] = os.environ["PATH"]
-        subprocess.run([self.compiler, "-o", program, source], check=True, env=environment)
+        # With a path that LD_LIBRARY_PATH comes before: Intel's library takes the place of MPICH's.
+        subprocess.run([self.compiler, "-o", program, source, "-Wl,--enable-new-dtags"], check=True)
         return program
 
 

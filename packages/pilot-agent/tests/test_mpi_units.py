@@ -64,7 +64,7 @@ def test_ranks_of_an_mpi_program_are_bound_to_their_cores(head: Head, mpi: Mpi, 
     end = head.run("cu-1", [where], **ranks(mpi, f"{second}", f"{first}", f"{first},{second}"))
     assert (end["code"], sorted(end["out"].splitlines())) == (
         0,
-        [f"0 3 {HOST} {second}", f"1 3 {HOST} {first}", f"2 3 {HOST} {first},{second}"],
+        [f"0 3 {HOST} {second}", f"1 3 {HOST} {first}", f"2 3 {HOST} {first} {second}"],
     ), end
 
 

@@ -31,7 +31,7 @@ FAMILIES = (
     Family("jsrun", jsrun.command, ("JSM_NAMESPACE_RANK", "PMIX_RANK"), ("jsrun",), "LSB_JOBID"),
     Family("aprun", aprun.command, ("ALPS_APP_PE",), ("aprun",)),
     Family("flux", flux.command, ("FLUX_TASK_RANK",), ("flux",), "FLUX_URI"),
-    Family("pals", pals.command, ("PALS_RANKID",), ("mpiexec", "mpirun"), "", ("PALS",)),
+    Family("pals", pals.command, ("PALS_RANKID",), ("mpirun", "mpiexec"), "", ("PALS",)),
     Family(
         "openmpi5",
         openmpi5.command,
@@ -63,7 +63,8 @@ FAMILIES = (
 """In the order in which they are looked for: first what a machine has for all its programs, srun where no MPI brings a
 launcher of its own."""
 
-BY_NAME = {family.name: family for family in FAMILIES}
+BY_PROGRAM = {program: family for family in FAMILIES for program in family.programs if not family.marks}
+"""Those whose name nothing else has."""
 
 
 def family_of(version: str) -> Family | None:

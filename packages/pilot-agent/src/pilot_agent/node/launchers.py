@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from pilot_agent.launch.families import BY_NAME, FAMILIES, Family, family_of
+from pilot_agent.launch.families import BY_PROGRAM, FAMILIES, Family, family_of
 from pilot_agent.spawn.failures import StartError
 from pilot_agent.spawn.search import ProgramSearch
 
@@ -28,31 +28,31 @@ class Launchers:
 
     def __init__(self, search: ProgramSearch) -> None:
         self._search = search
-        self._families: dict[str, Family | None] = {}
         self._said: dict[str, str] = {}
 
     def find(self, wanted: str, environment: Mapping[str, str]) -> Launcher:
-        """Return the first launcher of the family `wanted`, of any when that is "", that the unit can use.
+        """Return the first launcher of the family `wanted`, of any when that is "", that a unit can use.
+
+        Args:
+            wanted: Name of a family.
+            environment: The unit's.
 
         Raises:
             StartError: There is none, or no family of that name.
         """
-        if wanted and wanted not in BY_NAME:
-            names = ", ".join(BY_NAME)
+        families = [family for family in FAMILIES if _is_asked_for(family, wanted, environment)]
+        if not families:
+            names = ", ".join(("auto", *(family.name for family in FAMILIES)))
             raise StartError(
-                f"there is no MPI launcher named {wanted!r}; agent_options.mpi_launcher: {names}"
+                f"there are no MPI launchers named {wanted!r}; agent_options.mpi_launcher: {names}"
             )
-        families = (
-            [BY_NAME[wanted]]
-            if wanted
-            else [family for family in FAMILIES if not family.needs or environment.get(family.needs)]
-        )
-        for family in families:
-            for program in family.programs:
-                path = self._path(program, environment)
-                if path and self._family_of(path, family, environment) is family:
-                    return Launcher(family, path)
-        raise self._nothing(wanted, families, environment)
+        programs = dict.fromkeys(program for family in families for program in family.programs)
+        found = {path: program for program in programs if (path := self._path(program, environment))}
+        for path, program in found.items():
+            family = self._family_of(path, program, environment)
+            if family in families:
+                return Launcher(family, path)
+        raise self._nothing(list(programs), found, environment)
 
     def _path(self, program: str, environment: Mapping[str, str]) -> str:
         try:
@@ -60,26 +60,31 @@ class Launchers:
         except StartError:
             return ""
 
-    def _family_of(self, path: str, expected: Family, environment: Mapping[str, str]) -> Family | None:
-        if not expected.marks:
-            return expected
-        if path not in self._families:
+    def _family_of(self, path: str, program: str, environment: Mapping[str, str]) -> Family | None:
+        if program in BY_PROGRAM:
+            return BY_PROGRAM[program]
+        if path not in self._said:
             self._said[path] = _version(path, environment)
-            self._families[path] = family_of(self._said[path])
-        return self._families[path]
+        return family_of(self._said[path])
 
-    def _nothing(self, wanted: str, families: list[Family], environment: Mapping[str, str]) -> StartError:
-        programs = dict.fromkeys(program for family in families for program in family.programs)
-        what = f"MPI launcher {wanted}" if wanted else "MPI launcher"
-        others = "".join(
-            f"; {path} is none: {self._said[path].strip().splitlines()[:1]}"
-            for path in dict.fromkeys(self._path(program, environment) for program in programs)
-            if path in self._said
-        )
+    def _nothing(
+        self, programs: Iterable[str], found: Iterable[str], environment: Mapping[str, str]
+    ) -> StartError:
+        others = "".join(f"; {path} is another one ({_first_line(self._said[path])})" for path in found)
         return StartError(
-            f"no {what} found: looked for {', '.join(programs)} in PATH={environment.get('PATH', os.defpath)}"
+            f"no MPI launcher found: looked for {', '.join(programs)} in PATH={environment.get('PATH', os.defpath)}"
             f"{others}; {ASK_FOR}"
         )
+
+
+def _is_asked_for(family: Family, wanted: str, environment: Mapping[str, str]) -> bool:
+    if wanted:
+        return family.name == wanted
+    return not family.needs or bool(environment.get(family.needs))
+
+
+def _first_line(text: str) -> str:
+    return (text.strip() or "it says nothing").splitlines()[0]
 
 
 def _version(path: str, environment: Mapping[str, str]) -> str:

@@ -120,8 +120,8 @@ class MpiUnits:
         return [owner.unit for owner in asked - left]
 
     def kill_all(self) -> None:
-        """End everything of the pilot on this machine, but what another executor looks after."""
-        kill_pilot(self._sandbox, self._parent)
+        """End everything of the pilot on this machine, but what its other executor looks after, if the head lives."""
+        kill_pilot(self._sandbox, spare_below=self._parent if os.getppid() == self._parent else 0)
 
     def _marked(self, owners: set[Owner]) -> list[int]:
         return [pid for pid, owner in marked_processes(self._sandbox).items() if owner in owners]

@@ -26,7 +26,6 @@ from pilot_agent.spawn.sandbox import Streams, enter, make_own_folder, open_inpu
 from pilot_agent.spawn.search import ProgramSearch
 
 _CORES = "PILOT_UNIT_CORES"
-_NODES = "PILOT_UNIT_NODES"
 
 
 class Place(NamedTuple):
@@ -158,7 +157,6 @@ class Starter:
         if cores is not None:
             own[_CORES] = core_ranges(cores)
         if order.mpi:
-            own[_NODES] = ",".join(order.mpi.hosts)
             own[RANK] = ANY_RANK
         environment = extend_environment({**self._environment, **own}, order.env)
         environment.update(own)

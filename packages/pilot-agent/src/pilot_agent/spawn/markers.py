@@ -43,18 +43,17 @@ def marked_processes(sandbox: str) -> dict[int, Owner]:
     return found
 
 
-def kill_pilot(sandbox: str, parent: int) -> None:
+def kill_pilot(sandbox: str, spare_below: int = 0) -> None:
     """End all processes on this machine that belong to units of a pilot.
 
     Args:
         sandbox: the pilot's folder.
-        parent: pid of the process that started this one. As long as it lives it looks after what is below it, like the
-            other executor of a machine and its units; these are spared.
+        spare_below: pid of a process whose descendants are left alone; 0 for none.
     """
 
     def left() -> Collection[int]:
-        spare = set(ProcessTable.read().descendants(parent)) if os.getppid() == parent else set()
-        return marked_processes(sandbox).keys() - spare
+        spare = ProcessTable.read().descendants(spare_below) if spare_below else ()
+        return marked_processes(sandbox).keys() - set(spare)
 
     kill(left)
 
