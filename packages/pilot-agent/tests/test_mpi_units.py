@@ -94,7 +94,11 @@ def test_ranks_find_their_number_and_the_units_environment(head: Head, mpi: Mpi)
     end = head.run(
         "cu-1",
         ["/bin/sh", "-c", script.replace("$", "$$"), "n$PILOT_RANK.log", ":"],
-        **ranks(mpi, "0", env={"PILOT_RANKS": "1", "HOSTILE": hostile.replace("$", "$$")}),
+        **ranks(
+            mpi,
+            "0",
+            env={"PILOT_RANKS": "1", "PILOT_UNIT_NODES": HOST, "HOSTILE": hostile.replace("$", "$$")},
+        ),
     )
     assert end["out"] == f"0|1|cu-1|{HOST}|{hostile}|n0.log|:|", end
 

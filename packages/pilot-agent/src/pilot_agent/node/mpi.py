@@ -17,6 +17,7 @@ from pilot_agent.node.mpi_orders import MpiOrder
 from pilot_agent.node.orders import Order
 from pilot_agent.spawn.failures import StartError, cannot
 from pilot_agent.spawn.markers import MARKERS
+from pilot_agent.spawn.search import ProgramSearch
 
 SCRIPT = "launch.sh"
 
@@ -65,10 +66,10 @@ class _Launching(NamedTuple):
 
 
 class MpiStarter:
-    """Prepares starts of MPI units."""
+    """Prepares starts of MPI units; finds launchers by a search that remembers."""
 
-    def __init__(self, launchers: Launchers) -> None:
-        self._launchers = launchers
+    def __init__(self, search: ProgramSearch) -> None:
+        self._launchers = Launchers(search)
         self._is_root = os.geteuid() == 0
 
     def prepare(self, order: Order, mpi: MpiOrder, work: Work, environment: Mapping[str, str]) -> Start:

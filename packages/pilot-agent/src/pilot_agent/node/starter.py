@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pilot_agent.core_ranges import core_ranges
 from pilot_agent.expansion import expand, expand_path, extend_environment
 from pilot_agent.launch.rank_script import ANY_RANK, RANK
 from pilot_agent.launch.single import unit_argv
 from pilot_agent.node.lanes import Lane, LanePool
-from pilot_agent.node.launchers import Launchers
-from pilot_agent.node.mpi import MpiStarter, Work
 from pilot_agent.node.mpi_orders import MpiOrder
 from pilot_agent.node.orders import Order
 from pilot_agent.spawn.markers import ATTEMPT, SANDBOX
@@ -24,6 +22,9 @@ from pilot_agent.spawn.process import Affinity, Program, spawn
 from pilot_agent.spawn.process_tree import MARKER
 from pilot_agent.spawn.sandbox import Streams, enter, make_own_folder, open_input, open_output
 from pilot_agent.spawn.search import ProgramSearch
+
+if TYPE_CHECKING:
+    from pilot_agent.node.mpi import MpiStarter
 
 _CORES = "PILOT_UNIT_CORES"
 
@@ -90,7 +91,7 @@ class Starter:
         self._environment = dict(environment)
         self._affinity = Affinity()
         self._search = ProgramSearch()
-        self._mpi = MpiStarter(Launchers(self._search))
+        self._mpi: MpiStarter | None = None
         self._null = os.open("/dev/null", os.O_RDONLY)
 
     def prepare(self, order: Order, cores: Sequence[int] | None = None) -> Launch:
@@ -133,22 +134,28 @@ class Starter:
         return unit
 
     def _launch_ranks(self, launch: Launch, mpi: MpiOrder) -> Launch:
-        """Return the start of the launcher for that of a rank: files that each rank has for itself are opened by the rank.
+        """Return the start of the launcher for that of a rank.
 
         Raises:
             StartError: It cannot be started.
         """
+        from pilot_agent.node.mpi import MpiStarter, Work  # noqa: PLC0415 - most executors start no MPI unit
+
+        self._mpi = self._mpi or MpiStarter(self._search)
         folder, stdin, stdout, stderr = launch.place
         if not launch.order.pre and "/" not in launch.argv[0]:
             self._search.find(launch.argv[0], launch.environment.get("PATH", os.defpath))
         if stdin:
-            os.close(open_input(stdin))
+            os.close(open_input(stdin))  # rank 0 opens it for itself
         own = [name if ANY_RANK in name else "" for name in (stdout, stderr)]
         work = Work(launch.argv, folder, stdin, *own)
         start = self._mpi.prepare(launch.order, mpi, work, launch.environment)
-        place = Place(folder, "", *["" if ANY_RANK in name else name for name in (stdout, stderr)])
+        shared = ["" if ANY_RANK in name else name for name in (stdout, stderr)]
         return launch._replace(
-            argv=start.argv, environment=start.environment, place=place, launch_folder=start.launch_folder
+            argv=start.argv,
+            environment=start.environment,
+            place=Place(folder, "", *shared),
+            launch_folder=start.launch_folder,
         )
 
     def _unit_environment(self, order: Order, cores: Sequence[int] | None) -> dict[str, str]:
