@@ -1,6 +1,6 @@
-"""A small cluster on this machine: the hosts head, node1 and node2 with Slurm, each with a network and an sshd of its own.
+"""A small cluster on this machine: the hosts head, node1, node2, … with Slurm, each with a network and an sshd of its own.
 
-    this machine --- head --- node1, node2
+    this machine --- head --- node1, node2, …
 
 This machine and the nodes reach the head, and nobody reaches through it: a pilot on a node comes to a Redis server of
 this machine by a tunnel to the head, as on a real cluster. Homes and `NetnsCluster.shared` are common to the cluster's
@@ -30,6 +30,7 @@ from pilot.submission.ssh.target import SshOptions, SshTarget
 from sshd import new_key, plain_account, serves_ssh, sshd_program
 
 NODES = ("node1", "node2")
+"""Where nobody asks for more."""
 TOOLS = ("ip", "unshare", "nsenter", "ssh-keygen")
 
 
@@ -50,7 +51,7 @@ class NetnsCluster:
 
     @property
     def options(self) -> SshOptions:
-        """How clients on this machine call ``ssh``: `head`, and `node1`, `node2` through it."""
+        """How clients on this machine call ``ssh``: `head`, and `node1`, `node2`, … through it."""
         return SshOptions(config_file=str(self.config_file), socket_folder=self._state / "sockets")
 
     @property
@@ -64,8 +65,9 @@ class NetnsCluster:
 
 
 @contextmanager
-def running_cluster() -> Iterator[NetnsCluster]:
-    """Run a cluster for the length of a block; skip the test where that cannot be."""
+def running_cluster(size: int = len(NODES)) -> Iterator[NetnsCluster]:
+    """Run a cluster of so many nodes for the length of a block; skip the test where that cannot be."""
+    names = [f"node{number}" for number in range(1, size + 1)]
     sshd = sshd_program()
     _skip_without_means()
     state = Path(tempfile.mkdtemp(prefix="pilot-cluster-", dir="/var/tmp"))  # the hosts' /tmp is their own
@@ -74,15 +76,15 @@ def running_cluster() -> Iterator[NetnsCluster]:
     with ExitStack() as undone:
         undone.callback(shutil.rmtree, state)
         homes = [pwd.getpwnam(account).pw_dir for account in ("root", plain_account())]
-        _write_files(state, prefix, homes)
+        _write_files(state, prefix, names, homes)
         hosts = {}
-        for name in ("head", *NODES):
+        for name in ("head", *names):
             hosts[name] = NetnsHost(name, state, homes)
             undone.callback(hosts[name].crash)
-        undone.enter_context(_wired(prefix, hosts["head"], [hosts[name] for name in NODES]))
+        undone.enter_context(_wired(prefix, hosts["head"], [hosts[name] for name in names]))
         for host in hosts.values():
             host.start(sshd, "-D", "-e", "-f", state / "sshd_config")
-        nodes = [hosts[name] for name in NODES]
+        nodes = [hosts[name] for name in names]
         netns_slurm.start(state, hosts["head"], nodes)
         _await(lambda: netns_slurm.is_ready(hosts["head"], nodes), f"Slurm, see {state}/log")
         _await(lambda: serves_ssh(22, f"{prefix}.1.2"), f"sshd, see {state}/log")
@@ -110,15 +112,16 @@ def _free_prefix() -> str:
     )
 
 
-def _addresses(prefix: str) -> dict[str, str]:
+def _addresses(prefix: str, nodes: list[str]) -> dict[str, str]:
     """Return the addresses inside the cluster, by host."""
-    return {"head": f"{prefix}.2.1", **{name: f"{prefix}.2.{11 + n}" for n, name in enumerate(NODES)}}
+    return {"head": f"{prefix}.2.1", **{name: f"{prefix}.2.{11 + n}" for n, name in enumerate(nodes)}}
 
 
 @contextmanager
 def _wired(prefix: str, head: NetnsHost, nodes: list[NetnsHost]) -> Iterator[None]:
     """Lay the networks; the one to this machine is taken away in the end, the others go with the hosts."""
-    addresses, cable = _addresses(prefix), f"pilot{prefix.rpartition('.')[2]}"
+    addresses = _addresses(prefix, [node.name for node in nodes])
+    cable = f"pilot{prefix.rpartition('.')[2]}"
     _ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", str(head.init))
     try:
         _ip("addr", "add", f"{prefix}.1.1/24", "dev", cable)
@@ -147,15 +150,15 @@ def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True, timeout=LIMIT_S)
 
 
-def _write_files(state: Path, prefix: str, homes: list[str]) -> None:
+def _write_files(state: Path, prefix: str, names: list[str], homes: list[str]) -> None:
     for folder in ("log", "slurm", "homes"):
         (state / folder).mkdir()
     (state / "sockets").mkdir(mode=0o700)
     (state / "shared").mkdir()
     (state / "shared").chmod(0o1777)
-    addresses = _addresses(prefix)
-    names = "".join(f"{address} {name}\n" for name, address in addresses.items())
-    (state / "hosts").write_text(f"127.0.0.1 localhost\n{names}")
+    addresses = _addresses(prefix, names)
+    lines = "".join(f"{address} {name}\n" for name, address in addresses.items())
+    (state / "hosts").write_text(f"127.0.0.1 localhost\n{lines}")
     (state / "resolv.conf").write_text("")
     (state / "seen").write_text("".join(f"{folder}\n" for folder in _seen(homes)))
     for key in ("host_key", "user_key", "cluster_key"):
@@ -166,7 +169,7 @@ def _write_files(state: Path, prefix: str, homes: list[str]) -> None:
     (state / "client_config").write_text(_client_config(state, prefix))
     for home in homes:
         _write_home(state, home)
-    netns_slurm.write_settings(state, addresses["head"], {name: addresses[name] for name in NODES})
+    netns_slurm.write_settings(state, addresses["head"], {name: addresses[name] for name in names})
 
 
 def _seen(homes: list[str]) -> list[Path]:

@@ -28,7 +28,7 @@ class Request:
 
 
 def unit(unit_id: str, attempt: int = 1, **needs: Any) -> ClaimedUnit:
-    return ClaimedUnit(unit_id, attempt, Request(**needs), {"id": unit_id, "exe": "/bin/true"})
+    return ClaimedUnit(unit_id, attempt, Request(**needs), {"id": unit_id, "exe": "/bin/true", "env": {}})
 
 
 def record(unit_id: str, arrival: int, **needs: Any) -> UnitRecord:

@@ -16,7 +16,7 @@ def test_an_order_gets_cores_width_and_attempt() -> None:
     start = bench.only(SendStart)
     assert start.executor == 0
     assert start.orders == [
-        {"id": "a", "exe": "/bin/true", "attempt": 3, "width": 2, "cores": [0, 1], "gpus": [0]}
+        {"id": "a", "exe": "/bin/true", "env": {}, "attempt": 3, "width": 2, "cores": [0, 1], "gpus": [0]}
     ]
 
 

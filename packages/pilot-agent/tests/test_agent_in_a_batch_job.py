@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,12 +25,13 @@ def session(tmp_path: Path) -> Iterator[LiveSession]:
 
 
 def job(tmp_path: Path, left: str = "10:00", **changes: str) -> dict[str, str]:
-    """Return the environment of a job whose `squeue` says how much time is left."""
+    """Return the environment of a job whose `squeue` says how much time is left; its other node cannot be reached."""
     folder = tmp_path / "bin"
     folder.mkdir(exist_ok=True)
-    squeue = folder / "squeue"
-    squeue.write_text(f"#!/bin/sh\necho {left}\n")
-    squeue.chmod(0o755)
+    commands = {"squeue": f"echo {left}", "srun": "echo srun: error: node2 is down >&2; exit 1"}
+    for name, line in commands.items():
+        (folder / name).write_text(f"#!/bin/sh\n{line}\n")
+        (folder / name).chmod(0o755)
     return {**JOB, "PATH": f"{folder}:{os.environ['PATH']}", **changes}
 
 
@@ -47,10 +47,19 @@ def test_an_agent_has_what_its_job_has_and_says_so(session: LiveSession, tmp_pat
         "memory_mb": "500",
         "job": "7",
         "lrms": "slurm",
-        "nodes": socket.gethostname(),
+        "nodes": "node1",
     }
     assert {name: record[name] for name in wanted} == wanted
-    assert "1 of the 2 nodes of job 7 stay unused" in agent.said
+    assert "the pilot does without node node2: srun: error: node2 is down" in agent.said
+
+
+def test_nodes_that_are_not_needed_for_the_cores_that_were_asked_for_are_left_alone(
+    session: LiveSession, tmp_path: Path
+) -> None:
+    agent = session.start_agent(environment=job(tmp_path), cores=1)
+    session.wait_for_pilot("Running")
+    assert "1 of the 2 nodes of job 7 have all the cores that were asked for" in agent.said
+    assert "srun" not in agent.said
 
 
 def test_an_agent_that_a_local_client_started_has_what_was_asked_for(

@@ -14,7 +14,7 @@ from agent_bundle import write_bundle
 from live_agent import LiveSession, live_session
 from pilot_agent.__main__ import TOO_OLD
 from pilot_agent.exit_codes import ENDED, PYTHON_TOO_OLD
-from pilot_agent.node.executor import unit_base_environment
+from pilot_agent.node.surroundings import unit_base_environment
 
 _VERSIONS = Path.home() / ".pyenv" / "versions"
 _TOO_OLD = sorted(

@@ -108,7 +108,7 @@ class Talk:
     def _build(self) -> None:
         self.link = ScriptedLink()
         seal, clock = Seal("s-a", bytes(32)), ServerClock()
-        parts = Parts(self.link, seal, Intake(seal, "p-a", "/s"), Outcome(seal, clock, "n"), clock)
+        parts = Parts(self.link, seal, Intake(seal, "p-a", "/s"), Outcome(seal, clock, ["n"]), clock)
         hooks = Hooks(self._dispatch, lambda: [("cu-a-1", 1)], lambda _i, _o: None, lambda: self.lately, dict)
         self.coordinator = Coordinator(CONFIG, "nonce", parts, hooks)
         self.bell = self.loop.create_task(self.coordinator.listen())

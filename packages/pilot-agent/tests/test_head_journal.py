@@ -15,8 +15,10 @@ from pilot_agent.actions import Report
 from pilot_agent.config import AgentConfig
 from pilot_agent.core import AgentCore
 from pilot_agent.core.endings import CANCELED
+from pilot_agent.fleet import Fleet
 from pilot_agent.head import Head
 from pilot_agent.lrms.local import LocalNode
+from pilot_agent.resources import Resources
 from pilot_agent.scheduler.slots import NodeSpec
 
 
@@ -39,7 +41,9 @@ class HeadAlone:
     def __init__(self, loop: ClockLoop, folder: Path) -> None:
         self.loop = loop
         config = AgentConfig(folder / "agent.json", "redis://nowhere", "s-a", bytes(32), "p-a", 2, folder)
-        self.head = Head(config, AgentCore([NodeSpec(2)]), LocalNode("n", 2, ()), {})
+        node = LocalNode("n", 2, ())
+        fleet = Fleet(config, Resources("n", node, None, None))
+        self.head = Head(config, AgentCore([NodeSpec(2)]), fleet, node, {})
         self.redis = SilentCoordinator()
         self.head._coordinator = self.redis  # type: ignore[assignment]
         self.head._executors.send = lambda *_frame: None  # type: ignore[method-assign]

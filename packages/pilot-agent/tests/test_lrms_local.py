@@ -12,8 +12,9 @@ from pilot_agent.lrms.local import (
     Asked,
     LocalNode,
     is_same_host,
+    needed,
     of_allocation,
-    own_share,
+    split_shares,
     without_batch_system,
 )
 from pilot_agent.lrms.machine import Machine, this_machine
@@ -84,12 +85,36 @@ def test_in_a_batch_job_the_smallest_limit_of_memory_counts(
 
 
 def test_the_own_share_is_found_by_name_and_is_the_first_one_otherwise() -> None:
-    nodes = (NodeShare("n1.example.org", 1), NodeShare("n2.example.org", 2))
+    first, second, third = nodes = (
+        NodeShare("n1.example.org", 1),
+        NodeShare("n2.example.org", 2),
+        NodeShare("n3.example.org", 3),
+    )
     job = Allocation("pbs", "1", nodes)
-    assert own_share(job, ["n2"]) is nodes[1]
-    assert own_share(job, ["alias2", "N2.example.org"]) is nodes[1]
-    assert own_share(job, ["elsewhere"]) is nodes[0]
-    assert own_share(Allocation("condor", "1", ()), ["here"]) == NodeShare("here")
+    assert split_shares(job, ["n2"]) == (second, (first, third))
+    assert split_shares(job, ["alias2", "N2.example.org"]) == (second, (first, third))
+    assert split_shares(job, ["elsewhere"]) == (NodeShare("elsewhere", 1), (second, third))
+    assert split_shares(Allocation("condor", "1", ()), ["here"]) == (NodeShare("here"), ())
+
+
+@pytest.mark.parametrize(
+    ("cores", "shares", "used"),
+    [
+        (None, (4, 4), 2),
+        (0, (4, 4), 0),
+        (-3, (4,), 0),
+        (1, (4, 4), 1),
+        (4, (4, 4), 1),
+        (5, (4, 4), 2),
+        (99, (4, 4), 2),
+        (4, (0, 0), 2),
+    ],
+)
+def test_no_more_nodes_are_used_than_the_cores_that_were_asked_for_need(
+    cores: int | None, shares: tuple[int, ...], used: int
+) -> None:
+    others = [NodeShare(f"n{number}", share) for number, share in enumerate(shares)]
+    assert needed(others, cores) == tuple(others[:used])
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def clock() -> ServerClock:
 
 @pytest.fixture
 def outcome(clock: ServerClock) -> Outcome:
-    return Outcome(SEAL, clock, "node-1")
+    return Outcome(SEAL, clock, ["node-1"])
 
 
 def opened(outcome: Outcome, item: ReportItem) -> UnitResult:

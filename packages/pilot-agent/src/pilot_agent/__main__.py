@@ -1,4 +1,4 @@
-"""``python -m pilot_agent``, and ``__main__.py`` of the agent as one zip file: the agent of a pilot.
+"""``python -m pilot_agent``, and ``__main__.py`` of the agent as one zip file: any process of an agent begins here.
 
 Any Python can read this file, also one that is too old for the rest, so that it can say so; hence the old syntax.
 """
@@ -17,6 +17,9 @@ if __name__ == "__main__":
             + " (" + sys.executable + "); set 'python' in the pilot's description\n"
         )  # fmt: skip
         sys.exit(TOO_OLD)
-    from pilot_agent.cli import main
+    if sys.argv[1:2] == ["node"]:
+        from pilot_agent.node.warden import main
+    else:
+        from pilot_agent.cli import main
 
     raise SystemExit(main())

@@ -13,18 +13,18 @@ from dataclasses import replace
 from pilot_protocol.errors import PilotError
 from pilot_protocol.operation import PilotEndedError
 from pilot_protocol.signing import Seal
-from pilot_protocol.version import PROTOCOL
 
-from . import __version__
 from .config import AgentConfig
 from .coordination_parts import Parts
 from .core import AgentCore, CoreSettings
 from .exit_codes import ENDED, PILOT_ENDED, REFUSED
+from .fleet import Fleet
 from .head import Head, journal_of
 from .intake import Intake
 from .lrms.allocation import tell_restart
 from .lrms.local import LocalNode
 from .outcome import Outcome, ServerClock
+from .pilot_record import record_of
 from .redis_link import RedisLink
 from .resources import Resources, find_resources
 from .scheduler.slots import NodeSpec
@@ -64,39 +64,27 @@ def run_head(config: AgentConfig, started_s: float) -> int:
 
 
 async def _serve(config: AgentConfig, resources: Resources) -> None:
+    fleet = Fleet(config, resources)
+    await fleet.muster()
     node, way = resources.node, choose_way(config, resources)
+    nodes = [node, *(far.node for far in fleet.nodes)]
     seal, clock = Seal(config.session, config.key), ServerClock()
     parts = Parts(
         RedisLink(way.url, _REPLY_TIMEOUT_S, way.open),
         seal,
         Intake(seal, config.pilot, str(config.sandbox)),
-        Outcome(seal, clock, node.name),
+        Outcome(seal, clock, [each.name for each in nodes]),
         clock,
     )
     # The loop's clock is time.monotonic, too.
-    core = AgentCore([_spec(config, node)], CoreSettings(end_s=resources.end_s, grace_s=config.grace_s))
+    specs = [_spec(node, config.executors), *(_spec(far.node, 1) for far in fleet.nodes)]
+    core = AgentCore(specs, CoreSettings(end_s=resources.end_s, grace_s=config.grace_s))
+    head = Head(config, core, fleet, node, record_of(config, resources), way.pids)
     try:
-        await Head(config, core, node, _record(config, resources), way.pids).run(secrets.token_hex(8), parts)
+        await head.run(secrets.token_hex(8), parts)
     finally:
         way.close()
 
 
-def _spec(config: AgentConfig, node: LocalNode) -> NodeSpec:
-    return NodeSpec(node.cores, len(node.gpus), node.memory_mb or 0, config.executors)
-
-
-def _record(config: AgentConfig, resources: Resources) -> dict[str, str]:
-    node, allocation = resources.node, resources.allocation
-    record = {
-        "cores": str(node.cores),
-        "node_cores": str(node.cores),
-        "gpus": str(len(node.gpus)),
-        "memory_mb": str(node.memory_mb or ""),
-        "label": config.label,
-        "nodes": node.name,
-        "lrms": "local" if allocation is None else allocation.system,
-        "protocol": PROTOCOL,
-        "version": __version__,
-        "pid": str(os.getpid()),
-    }
-    return record if allocation is None else {**record, "job": allocation.job}
+def _spec(node: LocalNode, executors: int) -> NodeSpec:
+    return NodeSpec(node.cores, len(node.gpus), node.memory_mb or 0, executors)

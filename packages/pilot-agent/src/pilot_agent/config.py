@@ -5,10 +5,8 @@ The file holds the session's key and the password of Redis. It belongs to the us
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +14,15 @@ from typing import Any
 
 from pilot_protocol.errors import CoordinationError, DescriptionError
 
+from .lrms.node_commands import LAUNCHERS
+from .settings_file import read_private
 from .tunnel_url import TunnelTarget, read_target
 
 DEFAULT_LEASE_S = 30.0
 DEFAULT_GRACE_S = 10.0
 DEFAULT_LOST_TIMEOUT_S = 600.0
 DEFAULT_FIRST_PATIENCE_S = 30.0
+DEFAULT_NODE_PATIENCE_S = 60.0
 MOST_EXECUTORS = 2
 
 
@@ -36,16 +37,18 @@ class AgentConfig:
     key: bytes = field(repr=False)
     pilot: str
     cores: int | None
-    """None: all that the pilot's job has on this node."""
+    """On all nodes together; None: all that the pilot's job has."""
     sandbox: Path
     lease_s: float = DEFAULT_LEASE_S
     grace_s: float = DEFAULT_GRACE_S
     """Time between SIGTERM and SIGKILL for a unit that is to end."""
     walltime_s: float | None = None
     executors: int = 1
-    """At most; never more than cores."""
+    """At most, on the node of the head; never more than cores."""
     gpus: int = 0
+    """Of each node."""
     memory_mb: int | None = None
+    """Of each node."""
     label: str = ","
     lifeline_fd: int | None = None
     lost_timeout_s: float = DEFAULT_LOST_TIMEOUT_S
@@ -56,6 +59,15 @@ class AgentConfig:
     """``stop``: units end shortly before the lease of an agent without Redis does; ``continue``: they go on."""
     lrms: str = "auto"
     """``auto``: look for a batch job around the agent; ``local``: there is none, or it is somebody else's."""
+    node_launcher: str = "auto"
+    """How executors are started on other nodes: one of :data:`~pilot_agent.lrms.node_commands.LAUNCHERS`; ``auto``: as the
+    batch system does it."""
+    node_patience_s: float = DEFAULT_NODE_PATIENCE_S
+    """How long the other nodes of the pilot may take to come, and one that is lost to come back."""
+    mpi_launcher: str = ""
+    """The MPI that units use; empty: whatever their `mpiexec` says it is."""
+    mpi_srun_type: str = ""
+    """What `srun --mpi=` is given; empty: nothing."""
     tunnel: TunnelTarget | None = None
     """The way to Redis; None: the coordination URL is reached from here."""
 
@@ -99,27 +111,21 @@ def read_config(path: Path) -> AgentConfig:
         first_patience_s=_number(options, "first_patience_s", DEFAULT_FIRST_PATIENCE_S, least=0.0),
         on_partition=_choice(options, "on_partition", ("stop", "continue")),
         lrms=_lrms(content, lifeline_fd),
+        node_launcher=_choice(options, "node_launcher", ("auto", *LAUNCHERS)),
+        node_patience_s=_number(options, "node_patience_s", DEFAULT_NODE_PATIENCE_S, least=1.0),
+        mpi_launcher=_text(options, "mpi_launcher", default="auto").replace("auto", ""),
+        mpi_srun_type="" if options.get("mpi_srun_type") is None else _text(options, "mpi_srun_type"),
         tunnel=_tunnel(content),
     )
 
 
 def _read_private(path: Path) -> Mapping[str, Any]:
     try:
-        status = path.stat()
-        text = path.read_bytes()
+        return read_private(str(path))
     except OSError as error:
-        raise CoordinationError(f"the agent's settings {path} cannot be read: {error.strerror}") from error
-    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
-        raise CoordinationError(
-            f"the agent's settings {path} hold secrets; make them yours alone: chmod 600 {path}"
-        )
-    try:
-        content = json.loads(text)
+        raise CoordinationError(f"the agent's settings {path} {error.strerror}") from error
     except ValueError as error:
-        raise DescriptionError(f"the agent's settings {path} are not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise DescriptionError(f"the agent's settings {path} are no JSON object")
-    return content
+        raise DescriptionError(f"the agent's settings {path} {error}") from error
 
 
 def _mapping(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:

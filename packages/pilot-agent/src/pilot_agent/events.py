@@ -177,6 +177,16 @@ class LinkBack:
 
 
 @dataclass(frozen=True)
+class ExecutorSilent:
+    """The connection to an executor of another node has ended; what became of its units is not known yet.
+
+    :class:`ExecutorLost` follows.
+    """
+
+    executor: int
+
+
+@dataclass(frozen=True)
 class ExecutorLost:
     """An executor died, and the processes it left are dead.
 
@@ -212,6 +222,7 @@ Event = Union[
     Fenced,
     LinkBack,
     ServerForgot,
+    ExecutorSilent,
     ExecutorLost,
     ExecutorUp,
 ]

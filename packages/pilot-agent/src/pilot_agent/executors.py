@@ -1,4 +1,4 @@
-"""The executors of this node: start them, speak to them, replace one that died, end them all.
+"""The executors of a pilot: speak to them, start those of this node, replace one that died, end them all.
 
 A dead executor leaves its units' processes to the head, which is a subreaper: they are killed before the core hears of
 the loss, so that a unit which starts again never runs beside its former self.
@@ -16,6 +16,8 @@ from typing import Any, Callable
 
 from . import events
 from .executor_link import ExecutorLink
+from .far_executors import FarExecutors
+from .fleet import Fleet
 from .journal import read_records, segments
 from .node.frames import PROTOCOL, FrameError
 from .node.launcher import start_executor
@@ -46,6 +48,7 @@ class Executors:
         others: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self._sandbox, self._journal = sandbox, journal
+        self._far: FarExecutors | None = None
         self._lifeline = -1 if lifeline_fd is None else lifeline_fd
         self._dispatch = dispatch
         self._others = others
@@ -53,14 +56,24 @@ class Executors:
         self._ready: set[int] = set()
         self._closing = False
 
-    def start(self, number: int) -> None:
-        """Start ``number`` executors."""
+    def start(self, number: int, fleet: Fleet | None = None) -> None:
+        """Start ``number`` executors here, numbered from 0, and welcome those of a fleet that has come, numbered on."""
         # All children of this process: executors, and what a dead one has left.
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
         for index in range(number):
             link = ExecutorLink(index, self._hear, self._lose)
             self._links.append(link)
             self._launch(link)
+        if fleet is not None and fleet.nodes:
+            self._welcome(fleet)
+
+    def _welcome(self, fleet: Fleet) -> None:
+        first = len(self._links)
+        links = [ExecutorLink(first + at, self._hear, self._lose) for at in range(len(fleet.nodes))]
+        self._links += links
+        places = (self._sandbox, self._journal)
+        self._far = FarExecutors(fleet, links, places, self._dispatch, self._written_by)
+        self._far.start()
 
     def _launch(self, link: ExecutorLink) -> None:
         link.attach(start_executor(self._sandbox, link.index, self._journal, self._lifeline))
@@ -87,6 +100,9 @@ class Executors:
     def _lose(self, executor: int) -> None:
         if self._closing:
             return
+        if self._far is not None and self._far.has(executor):
+            self._far.lose(executor)
+            return
         link = self._links[executor]
         logger.error("executor.lost index=%d pid=%d", executor, link.pid, extra={"action": "executor.lost"})
         kill_descendants(os.getpid(), spare=self._living(executor))
@@ -100,7 +116,11 @@ class Executors:
         self._dispatch(events.ExecutorUp(executor))
 
     def _living(self, lost: int) -> frozenset[int]:
-        return frozenset(link.pid for link in self._links if link.index != lost).union(self._others())
+        own = (link.pid for link in self._links if link.index != lost and not self._is_far(link.index))
+        return frozenset(own).union(self._others())
+
+    def _is_far(self, executor: int) -> bool:
+        return self._far is not None and self._far.has(executor)
 
     def _written_by(self, executor: int) -> tuple[list[list[Any]], list[list[Any]]]:
         """Ends, and chained units begun, that the executor wrote down; the core knows which it was told before."""
@@ -108,6 +128,10 @@ class Executors:
         records = read_records(self._journal, names[-2:])
         ended, begun = ([record[1:] for record in records if record[0] == kind] for kind in ("E", "B"))
         return ended, begun
+
+    def lost_nodes(self) -> Collection[str]:
+        """Return the names of nodes that are out of use."""
+        return () if self._far is None else self._far.lost
 
     @staticmethod
     def _reap() -> None:
@@ -120,12 +144,16 @@ class Executors:
     async def stop(self, patience_s: float) -> None:
         """End all executors and whatever they still run."""
         self._closing = True
+        if self._far is not None:
+            self._far.close()
         for link in self._links:
             link.send(["stop"])
         deadline = asyncio.get_running_loop().time() + patience_s
         for link in self._links:
             await link.wait_closed(deadline)
             link.close()
+        if self._far is not None:
+            await self._far.wait_closed(deadline)
         kill_descendants(os.getpid())
         # A child that ends while the loop is closed, like a tunnel, would have Python complain on the log.
         asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)

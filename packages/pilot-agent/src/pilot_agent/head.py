@@ -24,17 +24,19 @@ from .coordinator import Coordinator
 from .core import AgentCore
 from .core.endings import judge
 from .executors import Executors
+from .fleet import Fleet
 from .job_signals import JobSignals
 from .journal import DURABILITY_WINDOW_S, Recovery
 from .journal_keeper import Handed, JournalKeeper
 from .lrms.local import LocalNode
+from .node_names import NodeNames
+from .pilot_record import sizes_of
 from .spawn.end_signals import END_SIGNALS
 from .unit_record import CHAINED, PLACED, Cause
 
 logger = logging.getLogger(__name__)
 
 _STOP_PATIENCE_S = 3.0
-_GPU_NAMES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 _ENDS = frozenset("DFCELUH")
 _AGENT_DIED = Cause("L", "lost", "the agent died while it ran")
 
@@ -45,8 +47,9 @@ class Head:
     Args:
         config: The agent's settings.
         core: The decisions.
-        node: What the agent holds.
-        record: What the pilot's record in Redis says about this agent.
+        fleet: The other nodes, those that have come.
+        node: What the agent holds of this one.
+        record: What the pilot's record in Redis says about this agent, beside the sizes of its nodes.
         others: Returns children of this process that are no executor's.
     """
 
@@ -54,18 +57,26 @@ class Head:
         self,
         config: AgentConfig,
         core: AgentCore,
+        fleet: Fleet,
         node: LocalNode,
         record: Mapping[str, str],
         others: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self._config, self._core, self._record = config, core, record
-        self._cpus, self._gpus = node.cpus, node.gpus
+        self._fleet = fleet
+        self._nodes = [node, *(far.node for far in fleet.nodes)]
+        mpi = {"launcher": config.mpi_launcher, "srun_type": config.mpi_srun_type}
+        self._names = NodeNames(self._nodes, config.executors, mpi)
         journal = journal_of(config.sandbox)
         self._journal = JournalKeeper(journal, self._handed, max(DURABILITY_WINDOW_S, config.lease_s))
         is_in_job = record.get("lrms", "local") != "local"
         self._signals = JobSignals(self.dispatch, self._was_asked_to_end, is_in_job=is_in_job)
         self._executors = Executors(
-            str(config.sandbox), journal, config.lifeline_fd, self._signals.take, others
+            str(config.sandbox),
+            journal,
+            config.lifeline_fd,
+            self._signals.take,
+            lambda: [*others(), *fleet.pids()],
         )
         self._coordinator: Coordinator | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -122,7 +133,7 @@ class Head:
             self._watch_callbacks(),
         ]
         try:
-            self._executors.start(self._config.executors)
+            self._executors.start(self._config.executors, self._fleet)
             for number in END_SIGNALS:
                 asyncio.get_running_loop().add_signal_handler(number, self._terminate)
             self.dispatch(events.ReportsFound(_reports_of(recovery)))
@@ -193,19 +204,14 @@ class Head:
             for order in action.orders
         )
         for order in action.orders:
-            order["pin"] = bool(self._cpus)
-            if order.get("gpus"):
-                names = ",".join(self._gpus[number] for number in order["gpus"])
-                order["env"].update(dict.fromkeys(_GPU_NAMES, names))
-            if order["cores"] is not None:
-                order["cores"] = self._cpus_of(order["cores"])
+            self._names.complete(action.executor, order)
         self._executors.send(action.executor, "start", action.orders)
 
     def _place(self, action: actions.SendPlace) -> None:
         records = self._core.table.records
         placed = [records[name] for name, _ in action.places if name in records]
         self._note_starts(self._hand_over(record.id, record.attempt, is_chained=False) for record in placed)
-        places = [(name, self._cpus_of(cores)) for name, cores in action.places]
+        places = [(name, self._names.cpus(action.executor, cores)) for name, cores in action.places]
         self._executors.send(action.executor, "place", places)
 
     def _signal(self, action: actions.SendSignal) -> None:
@@ -215,10 +221,6 @@ class Head:
     def _causes_of(self, action: actions.SendSignal) -> list[tuple[str, int, Cause]]:
         records = [self._core.table.records.get(name) for name, _ in action.signals]
         return [(record.id, record.attempt, record.cause) for record in records if record and record.cause]
-
-    def _cpus_of(self, cores: Sequence[int]) -> list[int]:
-        """Executors pin to CPUs as the kernel numbers them; the core counts cores from 0."""
-        return [self._cpus[core] for core in cores] if self._cpus else list(cores)
 
     def _write(self, note: Callable[[], None]) -> None:
         """A journal that cannot be written is no reason to stop; it is missed only if the agent dies as well."""
@@ -253,7 +255,9 @@ class Head:
         return _known(recovery.confirmed, recovery)
 
     def _status(self) -> dict[str, str]:
-        return {**self._record, "free_cores": str(self._core.free_cores)}
+        lost = self._executors.lost_nodes()
+        present = [node for node in self._nodes if node.name not in lost]
+        return {**self._record, **sizes_of(present), "free_cores": str(self._core.free_cores)}
 
     def _wake_at(self, action: actions.WakeAt) -> None:
         if self._timer is not None:

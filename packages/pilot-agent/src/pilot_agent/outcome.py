@@ -5,6 +5,8 @@ Times are converted from the node's clock to the server's, the only clock that u
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pilot_protocol.messages import UnitResult, seal_name
 from pilot_protocol.signing import RESULT, Seal
 from pilot_protocol.unit_ops import UnitReport
@@ -35,13 +37,13 @@ class Outcome:
     Args:
         seal: The session's.
         clock: For the results' times.
-        node: This node's name.
+        nodes: Names of the pilot's nodes.
     """
 
-    def __init__(self, seal: Seal, clock: ServerClock, node: str) -> None:
+    def __init__(self, seal: Seal, clock: ServerClock, nodes: Sequence[str]) -> None:
         self._seal = seal
         self._clock = clock
-        self._node = node
+        self._nodes = nodes
 
     def report(self, item: ReportItem) -> UnitReport:
         """Return what is told of one unit; only what may be its end carries a result."""
@@ -52,8 +54,9 @@ class Outcome:
 
     def _result(self, item: ReportItem) -> UnitResult:
         end = item.end
+        node = self._node_of(item)
         if end is None:
-            return UnitResult(reason=item.reason, message=item.message, node=self._node)
+            return UnitResult(reason=item.reason, message=item.message, node=node)
         return UnitResult(
             exit_code=end["code"],
             signal=end["signal"],
@@ -65,10 +68,16 @@ class Outcome:
             system_s=round(end["system"], 4),
             peak_memory_kb=end["rss_kb"],
             cores=item.cores,
-            node=self._node,
+            node=node,
             working_directory=end["cwd"],
             stdout=end["out"],
             stderr=end["err"],
             stdout_file=end["out_file"],
             stderr_file=end["err_file"],
         )
+
+    def _node_of(self, item: ReportItem) -> str:
+        """Return its node's name; of an end that a former head's journal told only a pilot of one node knows it."""
+        if item.node >= 0:
+            return self._nodes[item.node]
+        return self._nodes[0] if len(self._nodes) == 1 else ""

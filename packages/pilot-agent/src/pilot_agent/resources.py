@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .config import AgentConfig
 from .lrms import local
-from .lrms.allocation import Allocation
+from .lrms.allocation import Allocation, NodeShare
 from .lrms.detect import find_allocation, own_names
 from .lrms.machine import this_machine
 
@@ -24,12 +24,14 @@ class Resources:
         node: What it uses of it.
         allocation: Its batch job; None without one.
         end_s: End of its time, on ``time.monotonic``'s clock; None: nothing ends it.
+        others: The other nodes that it is to use, as the batch system tells of them.
     """
 
     machine: str
     node: local.LocalNode
     allocation: Allocation | None
     end_s: float | None
+    others: tuple[NodeShare, ...] = ()
 
     @property
     def submit_host(self) -> str:
@@ -51,14 +53,16 @@ def find_resources(config: AgentConfig, started_s: float) -> Resources:
     own_end_s = None if config.walltime_s is None else started_s + config.walltime_s
     if allocation is None:
         return Resources(machine.name, local.without_batch_system(machine, asked), None, own_end_s)
-    node = local.of_allocation(machine, local.own_share(allocation, own_names(machine.name)), asked)
-    _tell(allocation, node)
+    share, others = local.split_shares(allocation, own_names(machine.name))
+    node = local.of_allocation(machine, share, asked)
+    others = local.needed(others, None if config.cores is None else config.cores - node.cores)
+    _tell(allocation, node, 1 + len(others))
     job_end_s = None if allocation.end_s is None else allocation.end_s - since_1970_s
     end_s = min((end_s for end_s in (own_end_s, job_end_s) if end_s is not None), default=None)
-    return Resources(machine.name, node, allocation, end_s)
+    return Resources(machine.name, node, allocation, end_s, others)
 
 
-def _tell(allocation: Allocation, node: local.LocalNode) -> None:
+def _tell(allocation: Allocation, node: local.LocalNode, used: int) -> None:
     logger.info(
         "lrms.found system=%s job=%s nodes=%d restarts=%d cores_here=%d",
         allocation.system,
@@ -68,12 +72,10 @@ def _tell(allocation: Allocation, node: local.LocalNode) -> None:
         node.cores,
         extra={"action": "lrms.found"},
     )
-    unused = len(allocation.nodes) - 1
-    if unused > 0:
+    if used < len(allocation.nodes):
         logger.warning(
-            "lrms.unused this agent uses one node, %s; %d of the %d nodes of job %s stay unused: ask for one node",
-            node.name,
-            unused,
+            "lrms.unused %d of the %d nodes of job %s have all the cores that were asked for; the others stay unused",
+            used,
             len(allocation.nodes),
             allocation.job,
             extra={"action": "lrms.unused"},

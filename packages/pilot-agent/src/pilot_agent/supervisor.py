@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from .exit_codes import FINAL_CODES, RESTARTS_USED_UP
 from .spawn.end_signals import END_SIGNALS
+from .spawn.leftovers import are_gone_within
 from .spawn.prctl import become_subreaper
 from .spawn.process_tree import kill_descendants
 
@@ -83,31 +84,11 @@ class Supervisor:
 
     def _end_leftovers(self) -> None:
         """Give executors the time to write their journals, then make sure that nothing is left."""
-        if not self._are_gone_within(LEFTOVERS_S):
+        if not are_gone_within(LEFTOVERS_S):
             kill_descendants(os.getpid())
-            self._are_gone_within(LEFTOVERS_S)
-
-    @staticmethod
-    def _are_gone_within(limit_s: float) -> bool:
-        deadline_s = time.monotonic() + limit_s
-        while _has_children():
-            left_s = deadline_s - time.monotonic()
-            if left_s <= 0:
-                return False
-            signal.sigtimedwait({signal.SIGCHLD}, left_s)
-        return True
+            are_gone_within(LEFTOVERS_S)
 
     def _may_restart(self, now: float) -> bool:
         self._restarts = [moment for moment in self._restarts if now - moment < RESTART_WINDOW_S]
         self._restarts.append(now)
         return len(self._restarts) <= MOST_RESTARTS
-
-
-def _has_children() -> bool:
-    """Reap the children that have ended; return whether there are others."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            continue
-    except ChildProcessError:
-        return False
-    return True

@@ -21,6 +21,7 @@ from pilot_agent.events import (
     Event,
     ExecutorEvents,
     ExecutorLost,
+    ExecutorSilent,
     ExecutorUp,
     Fenced,
     LeaseEnded,
@@ -107,6 +108,7 @@ class AgentCore:
             Fenced: self._fenced,
             LinkBack: self._link_back,
             ServerForgot: self._server_forgot,
+            ExecutorSilent: lambda event, _now_s: self.scheduler.slots.lose_executor(event.executor),
             ExecutorLost: self._executor_lost,
             ExecutorUp: lambda event, _now_s: self.scheduler.slots.revive_executor(event.executor),
         }

@@ -1,4 +1,4 @@
-"""What the agent uses of the node it runs on. Decisions only.
+"""What the agent uses of a node, the one it runs on or another one. Decisions only.
 
 Cores are numbered as the kernel does. A pilot that has all CPUs that it may run on owns them, and its units are pinned. One
 that has fewer shares the machine with others, perhaps with other pilots, which would all pin to the same first cores; one
@@ -11,7 +11,7 @@ for; units that count on cores which belong to other jobs help nobody.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .allocation import Allocation, NodeShare
 from .machine import Machine
@@ -28,9 +28,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class LocalNode:
-    """This machine as the pilot's only node."""
+    """One node as the pilot uses it."""
 
     name: str
+    """As the batch system calls it; without one, the host's name."""
     cores: int
     cpus: tuple[int, ...] = ()
     """CPU number of each core; empty when units are not pinned."""
@@ -46,20 +47,40 @@ def without_batch_system(machine: Machine, asked: Asked) -> LocalNode:
 
 
 def of_allocation(machine: Machine, share: NodeShare, asked: Asked) -> LocalNode:
-    """Return the node of a pilot whose batch job has ``share`` of it."""
+    """Return a node of a pilot whose batch job has ``share`` of it; ``asked`` counts for this node."""
     cores = min(known for known in (asked.cores, share.cores, machine.cores) if known)
     limits = (asked.memory_mb, share.memory_mb, machine.limits.memory_mb)
     memory_mb = min((known for known in limits if known), default=None)
-    return LocalNode(machine.name, cores, _pinned(machine, cores), _gpus(share, asked), memory_mb)
+    return LocalNode(share.name, cores, _pinned(machine, cores), _gpus(share, asked), memory_mb)
 
 
-def own_share(allocation: Allocation, names: Sequence[str]) -> NodeShare:
-    """Return the share of the node that has one of ``names``; without one, of the first node, which runs job scripts."""
+def split_shares(allocation: Allocation, names: Sequence[str]) -> tuple[NodeShare, tuple[NodeShare, ...]]:
+    """Return the share of the node that has one of ``names``, and the others.
+
+    Where none has, that of the first node, which runs job scripts, under the last of ``names``.
+    """
+    nodes = allocation.nodes
     for name in names:
-        for share in allocation.nodes:
+        for share in nodes:
             if is_same_host(share.name, name):
-                return share
-    return allocation.nodes[0] if allocation.nodes else NodeShare(names[-1])
+                return share, tuple(other for other in nodes if other is not share)
+    return (replace(nodes[0], name=names[-1]) if nodes else NodeShare(names[-1])), nodes[1:]
+
+
+def needed(others: Sequence[NodeShare], cores: int | None) -> tuple[NodeShare, ...]:
+    """Return the nodes, the first ones, that a pilot needs to have so many more cores; None: all of them.
+
+    Of a node whose cores nobody tells only those before it count.
+    """
+    if cores is None:
+        return tuple(others)
+    chosen = []
+    for share in others:
+        if cores <= 0:
+            break
+        chosen.append(share)
+        cores -= share.cores
+    return tuple(chosen)
 
 
 def is_same_host(one: str, other: str) -> bool:

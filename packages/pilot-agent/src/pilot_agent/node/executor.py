@@ -1,10 +1,11 @@
 """The executor process: one thread, one loop over the head's frames and the ends of units.
 
-    python -m pilot_agent.node.executor '{"fd": 5, "sandbox": "/…", "executor": 0, "journal": "/…", "lifeline": 6}'
+    python -m pilot_agent.node.executor '{"sandbox": "/…", "executor": 0, "journal": "/…", "fd": 5, "lifeline": 6}'
 
 It imports the standard library only, and little of it, so that it starts in tens of milliseconds and stays small.
 When the head closes the connection, it kills every unit, writes down how they ended, and exits. Signals do not end it: those
-of a batch system or of a terminal go to all processes of the agent, and what they mean is the head's to decide.
+of a batch system or of a terminal go to all processes of the agent, and what they mean is the head's to decide. On a node
+that is not the head's it begins in `far_executor`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,11 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from types import FrameType
 from typing import Any, Callable, NamedTuple
 
 from pilot_agent.journal import JournalWriter
-from pilot_agent.node.frames import PROTOCOL, FrameError, encode, encode_frame, frame_of
+from pilot_agent.node.frames import PROTOCOL, FrameError, encode
 from pilot_agent.node.lanes import LanePool
 from pilot_agent.node.link import HeadLink
 from pilot_agent.node.mpi_units import MpiUnits
@@ -30,6 +30,7 @@ from pilot_agent.node.orders import Order
 from pilot_agent.node.reports import Reports
 from pilot_agent.node.runner import UnitRunner
 from pilot_agent.node.starter import Starter
+from pilot_agent.node.surroundings import arrange_descriptors, say, unit_base_environment
 from pilot_agent.spawn.end_signals import ignore_end_signals
 from pilot_agent.spawn.prctl import become_subreaper
 
@@ -42,31 +43,37 @@ _KILL_AGAIN_S = 0.1
 _COLLECT_AFTER = 200_000
 """Objects allocated and not freed between two runs of the garbage collector."""
 
-_HIDDEN_PREFIX = "PILOT_"
-_STALE_NAMES = ("PWD", "OLDPWD")
-
 
 class Options(NamedTuple):
     """What the head tells an executor when it starts it."""
 
-    fd: int
-    """Descriptor of the connection to the head."""
     sandbox: str
     """The pilot's folder."""
     executor: int
-    """Number of this executor on its node."""
+    """Number of this executor."""
     journal: str
     """Folder of the journal."""
+    fd: int = -1
+    """Descriptor of the connection to the head, -1 on another node than the head's."""
     lifeline: int = -1
     """Descriptor to hold open as long as this process lives, -1 for none."""
+    guard: int = -1
+    """Descriptor whose end means that nobody looks after this process any more; -1: the head does."""
 
 
 class Executor:
-    """Loop of one executor."""
+    """Loop of one executor.
 
-    def __init__(self, options: Options, environment: Mapping[str, str]) -> None:
+    Args:
+        options: What the head told.
+        link: The connection to it.
+        environment: What every unit's environment is built on.
+    """
+
+    def __init__(self, options: Options, link: HeadLink, environment: Mapping[str, str]) -> None:
         self._name = f"executor-{options.executor}"
-        self._link = HeadLink(options.fd)
+        self._link = link
+        self._guard = options.guard
         self._reports = Reports()
         self._journal = JournalWriter(options.journal, self._name)
         lanes = LanePool(os.path.join(options.sandbox, "lanes"), options.executor)
@@ -81,15 +88,17 @@ class Executor:
             "sweep": self._mpi.sweep,
         }
         self._open = True
+        self._was_told = False
         self._blocked = False
         self._poll = select.poll()
         self._wakeup = _signal_pipe()
 
-    def run(self) -> None:
-        """Serve the head until it says stop or closes the connection."""
+    def run(self) -> bool:
+        """Serve the head until it says stop or is gone; return whether it said so."""
         self._poll.register(self._wakeup, select.POLLIN)
         self._poll.register(self._link.fd, select.POLLIN)
-        self._link.send(encode_frame(["hello", {"pid": os.getpid(), "protocol": PROTOCOL}]))
+        if self._guard >= 0:
+            self._poll.register(self._guard, select.POLLIN)
         wait_ms: int | None = None
         while self._open:
             ready = [fd for fd, _ in self._poll.poll(wait_ms)]
@@ -97,8 +106,11 @@ class Executor:
                 self._reap()
             if self._link.fd in ready:
                 self._obey()
+            if self._guard in ready:
+                self._open = False
             wait_ms = self._serve_due(time.monotonic())
         self._shut_down()
+        return self._was_told
 
     def _serve_due(self, now_s: float) -> int | None:
         """Do what is due; return the milliseconds until the next thing is, rounded up, None for never."""
@@ -143,7 +155,7 @@ class Executor:
 
     def _dispatch(self, frame: object) -> None:
         if frame == ["stop"]:
-            self._open = False
+            self._open, self._was_told = False, True
             return
         try:
             verb, argument = _verb_and_argument(frame)
@@ -156,7 +168,7 @@ class Executor:
         self._units.look_for_orphans()
         lines, message = self._reports.take()
         self._write_down(lines)
-        self._link.send(frame_of(message))
+        self._link.send(message)
         self._watch_link()
 
     def _note_begun(self, order: Order) -> None:
@@ -194,7 +206,7 @@ class Executor:
         self._link.drain(STOP_S)
 
     def _log(self, message: str) -> None:
-        _say(f"{self._name}: {message}")
+        say(f"{self._name}: {message}")
 
 
 def _verb_and_argument(frame: object) -> tuple[str, Any]:
@@ -218,44 +230,26 @@ def _note_only(_signum: int, _frame: FrameType | None) -> None:
     """Exist, since a signal without a handler does not reach the wake-up descriptor."""
 
 
-def _say(message: str) -> None:
-    """Write to the log, which is standard error; when that is gone, nobody is left to tell."""
-    with suppress(OSError):
-        os.write(2, f"{message}\n".encode(errors="backslashreplace"))
-
-
-def unit_base_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what units inherit of an executor's own environment."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if not name.startswith(_HIDDEN_PREFIX) and name not in _STALE_NAMES
-    }
-
-
-def _arrange_descriptors() -> None:
-    """Keep what this process inherited, the lifeline among it, from units, and 0, 1 and 2 free for their streams."""
-    while os.open("/dev/null", os.O_RDWR) <= 2:
-        continue
-    for name in os.listdir("/proc/self/fd"):
-        # The folder that was listed is closed again.
-        with suppress(OSError):
-            os.set_inheritable(int(name), int(name) <= 2)
-
-
 def main() -> None:
     """Run as a process, with the options as JSON in the only argument."""
     options = Options(**json.loads(sys.argv[1]))
-    _arrange_descriptors()
-    executor = Executor(options, unit_base_environment(os.environ))
+    arrange_descriptors()
+    link = HeadLink(options.fd)
+    executor = Executor(options, link, unit_base_environment(os.environ))
+    link.send(encode(["hello", {"pid": os.getpid(), "protocol": PROTOCOL}]))
+    serve(executor)
+
+
+def serve(executor: Executor) -> bool:
+    """Be an executor until it is over; return whether the head said that it is."""
     try:
         become_subreaper()
     except OSError as error:
-        _say(f"what units leave behind as daemons can escape: {error}")
+        say(f"what units leave behind as daemons can escape: {error}")
     # Nothing this loop makes refers back to itself; the collector would walk all waiting orders for no gain.
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)
-    executor.run()
+    return executor.run()
 
 
 if __name__ == "__main__":

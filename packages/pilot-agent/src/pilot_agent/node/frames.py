@@ -45,8 +45,31 @@ def frame_of(text: str) -> bytes:
     return len(body).to_bytes(_HEADER_BYTES, "big") + body
 
 
+class Framing:
+    """Both directions of one connection: texts become frames, bytes that came become values."""
+
+    def __init__(self, decoder: FrameDecoder | None = None) -> None:
+        self._decoder = decoder or FrameDecoder()
+
+    def wrap(self, text: str) -> bytes:
+        """Return the frame of a value that is encoded already; raises as `frame_of`."""
+        return frame_of(text)
+
+    def feed(self, data: bytes) -> list[object]:
+        """Take what came; as `FrameDecoder.feed`."""
+        return self._decoder.feed(data)
+
+    @property
+    def wanted(self) -> int:
+        """As `FrameDecoder.wanted`: who reads no more than this gets one frame and nothing of the next."""
+        return self._decoder.wanted
+
+
 class FrameDecoder:
     """Cuts a byte stream, fed in pieces of any size, into the values it carries."""
+
+    _seal_bytes = 0
+    """What follows the body of each frame."""
 
     def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
         self._max_frame_bytes = max_frame_bytes
@@ -56,16 +79,29 @@ class FrameDecoder:
         """Add `data` and return the values completed by it, oldest first.
 
         Raises:
-            FrameError: a frame is longer than allowed or is not JSON. The decoder is of no use afterwards.
+            FrameError: a frame is longer than allowed, is not JSON or has a wrong seal. The decoder is of no use
+            afterwards.
         """
         self._buffer += data
         values: list[object] = []
         start = 0
         while (end := self._frame_end(start)) is not None:
-            values.append(_decode(bytes(self._buffer[start + _HEADER_BYTES : end])))
+            body_end = end - self._seal_bytes
+            body = bytes(self._buffer[start + _HEADER_BYTES : body_end])
+            self._check(body, bytes(self._buffer[body_end:end]))
+            values.append(_decode(body))
             start = end
         del self._buffer[:start]
         return values
+
+    @property
+    def wanted(self) -> int:
+        """Bytes that the next frame still needs, as far as its header is there to tell."""
+        got = len(self._buffer)
+        if got < _HEADER_BYTES:
+            return _HEADER_BYTES - got
+        length = int.from_bytes(self._buffer[:_HEADER_BYTES], "big")
+        return _HEADER_BYTES + length + self._seal_bytes - got
 
     def _frame_end(self, start: int) -> int | None:
         """Index after the frame that begins at `start`, None while it is not complete."""
@@ -77,8 +113,11 @@ class FrameDecoder:
             raise FrameError(
                 f"peer announced a frame of {length} bytes; at most {self._max_frame_bytes} are allowed"
             )
-        end = body_start + length
+        end = body_start + length + self._seal_bytes
         return end if end <= len(self._buffer) else None
+
+    def _check(self, body: bytes, seal: bytes) -> None:
+        """Raise a `FrameError` where the seal is not the body's; plain frames have none."""
 
 
 def _decode(body: bytes) -> object:

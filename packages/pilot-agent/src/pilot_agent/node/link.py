@@ -6,7 +6,7 @@ import os
 import select
 import time
 
-from pilot_agent.node.frames import FrameDecoder
+from pilot_agent.node.frames import Framing
 
 _READ_BYTES = 256 * 1024
 
@@ -14,10 +14,11 @@ _READ_BYTES = 256 * 1024
 class HeadLink:
     """Frames from and to the head. A head that is busy makes `unsent` grow, never this process wait."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, framing: Framing | None = None) -> None:
+        """Take over a connection; without a framing, one inside this machine."""
         os.set_blocking(fd, False)
         self.fd = fd
-        self._decoder = FrameDecoder()
+        self._framing = framing or Framing()
         self._unsent = bytearray()
 
     @property
@@ -35,13 +36,13 @@ class HeadLink:
             data = os.read(self.fd, _READ_BYTES)
         except BlockingIOError:
             return []
-        except ConnectionError:
+        except OSError:  # reset, or nothing heard of the head's machine for too long
             return None
-        return self._decoder.feed(data) if data else None
+        return self._framing.feed(data) if data else None
 
-    def send(self, frame: bytes) -> None:
-        """Send `frame` as far as the head takes it now, and keep the rest for `flush`."""
-        self._unsent += frame
+    def send(self, text: str) -> None:
+        """Send a frame, encoded as JSON already, as far as the head takes it now, and keep the rest for `flush`."""
+        self._unsent += self._framing.wrap(text)
         self.flush()
 
     def flush(self) -> None:
@@ -51,7 +52,7 @@ class HeadLink:
                 del self._unsent[: os.write(self.fd, self._unsent)]
         except BlockingIOError:
             return
-        except ConnectionError:
+        except OSError:
             self._unsent.clear()
 
     def drain(self, timeout_s: float) -> None:
