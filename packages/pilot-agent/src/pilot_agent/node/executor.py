@@ -132,7 +132,7 @@ class Executor:
     def _look_after_mpi(self, now_s: float) -> None:
         self._units.end_failed(now_s)
         if swept := self._mpi.swept(now_s):
-            self._link.send(encode_frame(["swept", swept]))
+            self._link.send(encode(["swept", swept]))
             self._watch_link()
 
     def _reap(self) -> None:
