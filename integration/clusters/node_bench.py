@@ -29,6 +29,8 @@ from real_redis import server_program
 
 LEASE_S = 5.0
 GONE_S = 15.0
+CORES = 2
+"""Of each node of a job."""
 _PORT = 6390
 PILOT = "p-aaaaaaaa"
 
@@ -91,7 +93,7 @@ class NodeBench:
         """Start the agent on the first node; it reaches the others by ssh."""
         settings = {**settings, "options": {"node_launcher": "ssh", **settings.get("options", {})}}
         hosts = self.folder / "hosts"
-        hosts.write_text("".join(f"{node}\n" * 2 for node in self.nodes))
+        hosts.write_text("".join(f"{node}\n" * CORES for node in self.nodes))
         job = ["env", "PBS_JOBID=7.head", f"PBS_NODEFILE={hosts}"]
         self._script([*job, *self._agent(settings)])
         self.cluster.hosts[self.nodes[0]].start("/bin/sh", self.folder / "job.sh")
@@ -102,7 +104,7 @@ class NodeBench:
         count = str(len(self.nodes))
         self.cluster.hosts["head"].run(
             "sbatch",
-            *("-N", count, "--ntasks-per-node=2", "-w", ",".join(self.nodes)),
+            *("-N", count, f"--ntasks-per-node={CORES}", "-w", ",".join(self.nodes)),
             *("-o", "/dev/null", self.folder / "job.sh"),
         )
 

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from netns_cluster import NetnsCluster, running_cluster
-from node_bench import NodeBench, node_bench, server_on_head
+from node_bench import CORES, NodeBench, node_bench, server_on_head
 
 NODES = ("node1", "node2", "node3", "node4")
-CORES = sorted(os.sched_getaffinity(0))
-PER_NODE = min(len(CORES), 2)
+PER_NODE = min(len(os.sched_getaffinity(0)), CORES)
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(240)]
 
@@ -117,15 +116,20 @@ def test_a_node_that_is_cut_off_is_given_up_after_it_has_killed_its_units(
 ) -> None:
     bench.start_by_ssh()
     bench.wait_for_nodes(*NODES)
-    units = busy(bench)
+    on_node2 = "case $PILOT_UNIT_NODES:$PILOT_UNIT_ATTEMPT in node2:1) sleep 600;; esac"
+    units = bench.client.submit([bench.log.payload(f"{on_node2}; sleep 0.1; : exec.log")] * 100)
+    bench.client.wait(lambda seen: len(seen.in_state("DFC")) >= len(units) // 5)
     cluster.hosts["node2"].link("link", "set", "eth0", "down")
     try:
+        bench.until(lambda: not bench.running("node2", "exec.log"), "the end of the units of the node")
+        assert "node.lost" not in bench.said
         bench.until(lambda: "node.lost node2" in bench.said, "the loss of the node", 90.0)
-        assert not bench.running("node2", "exec.log")
         bench.check_units(units)
+        bench.until(lambda: bench.record()["nodes"] == "node1,node3,node4", "the record")
     finally:
         cluster.hosts["node2"].link("link", "set", "eth0", "up")
     check(bench, units, "a node's network cut")
+    assert bench.log.started_again() == PER_NODE
 
 
 def test_a_node_whose_network_comes_back_is_used_again(bench: NodeBench, cluster: NetnsCluster) -> None:

@@ -84,6 +84,7 @@ class World:
         elif isinstance(action, WakeAt):
             self.wake_s = action.at_s
         else:
+            assert isinstance(action, Finish)
             self.finish = action
             self.claim = None
 

@@ -71,6 +71,17 @@ class SendSignal:
 
 
 @dataclass(frozen=True)
+class SendSweep:
+    """Frame ``["sweep", sweeps]``: ``(id, attempt, signal number)`` of units that another executor has started.
+
+    To be answered by :class:`~pilot_agent.events.Swept`.
+    """
+
+    executor: int
+    sweeps: list[tuple[str, int, int]]
+
+
+@dataclass(frozen=True)
 class Report:
     """Tell Redis; to be answered by one :class:`~pilot_agent.events.ReportConfirmed`. Never two at a time."""
 
@@ -112,4 +123,4 @@ class Finish:
     reason: str
 
 
-Action = Union[SendRetract, SendStart, SendPlace, SendSignal, Report, Claim, WakeAt, Finish]
+Action = Union[SendRetract, SendStart, SendPlace, SendSignal, SendSweep, Report, Claim, WakeAt, Finish]

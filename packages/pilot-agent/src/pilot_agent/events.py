@@ -202,6 +202,26 @@ class ExecutorLost:
 
 
 @dataclass(frozen=True)
+class NodeGone:
+    """The node of an executor that was lost will not come back, unless :class:`ExecutorUp` says so after all."""
+
+    executor: int
+
+
+@dataclass(frozen=True)
+class Swept:
+    """An executor has ended what was left on its node of units whose first node is another one.
+
+    Attributes:
+        executor: Its index.
+        unit_ids: The units; one answer for each that a frame of :class:`~pilot_agent.actions.SendSweep` named.
+    """
+
+    executor: int
+    unit_ids: Sequence[str]
+
+
+@dataclass(frozen=True)
 class ExecutorUp:
     """A new executor has taken the place of one that was lost."""
 
@@ -224,5 +244,7 @@ Event = Union[
     ServerForgot,
     ExecutorSilent,
     ExecutorLost,
+    NodeGone,
+    Swept,
     ExecutorUp,
 ]

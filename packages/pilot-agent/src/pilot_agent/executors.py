@@ -96,6 +96,8 @@ class Executors:
             self._ready.add(executor)
         elif verb == "events":
             self._dispatch(events.ExecutorEvents(executor, *(content[name] for name in _FRAME_FIELDS)))
+        elif verb == "swept":
+            self._dispatch(events.Swept(executor, content))
 
     def _lose(self, executor: int) -> None:
         if self._closing:

@@ -95,6 +95,7 @@ class FarExecutors:
         self.lost.add(name)
         logger.error("node.lost %s", name, extra={"action": "node.lost"})
         self._report_lost(name)
+        self._dispatch(events.NodeGone(self._links[name].index))
 
     def _take_back(self, arrival: Arrival) -> None:
         name = self._fleet.name_of(arrival)

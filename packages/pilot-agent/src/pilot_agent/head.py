@@ -94,6 +94,7 @@ class Head:
             actions.SendRetract: lambda action: self._executors.send(
                 action.executor, "retract", action.unit_ids
             ),
+            actions.SendSweep: lambda action: self._executors.send(action.executor, "sweep", action.sweeps),
             actions.Report: self._report,
             actions.Claim: lambda action: self._require_coordinator().claim(action),
             actions.WakeAt: self._wake_at,

@@ -26,10 +26,12 @@ from pilot_agent.events import (
     Fenced,
     LeaseEnded,
     LinkBack,
+    NodeGone,
     ReportConfirmed,
     ReportsFound,
     ServerForgot,
     StopRequested,
+    Swept,
     Tick,
     UnitsClaimed,
 )
@@ -110,6 +112,9 @@ class AgentCore:
             ServerForgot: self._server_forgot,
             ExecutorSilent: lambda event, _now_s: self.scheduler.slots.lose_executor(event.executor),
             ExecutorLost: self._executor_lost,
+            # Its executor was reported lost before; and no unit has more than one node.
+            NodeGone: lambda _event, _now_s: None,
+            Swept: lambda _event, _now_s: None,
             ExecutorUp: lambda event, _now_s: self.scheduler.slots.revive_executor(event.executor),
         }
 
