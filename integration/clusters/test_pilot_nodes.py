@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
 from netns_cluster import NetnsCluster, running_cluster
-from node_bench import CORES, NodeBench, node_bench, server_on_head
+from node_bench import CORES, PILOT, NodeBench, node_bench, server_on_head
 
 NODES = ("node1", "node2", "node3", "node4")
 PER_NODE = min(len(os.sched_getaffinity(0)), CORES)
@@ -56,6 +57,10 @@ def busy(bench: NodeBench, count: int = 100) -> list[str]:
     units = bench.client.submit([bench.log.payload("sleep 0.2; : exec.log")] * count)
     bench.client.wait(lambda seen: len(seen.in_state("DFC")) >= count // 5)
     return units
+
+
+def is_idle(bench: NodeBench, node: str) -> bool:
+    return not (bench.running(node, "exec.log") or bench.running(node, "pilot_agent"))
 
 
 def check(bench: NodeBench, units: list[str], fault: str) -> None:
@@ -141,6 +146,33 @@ def test_a_node_whose_network_comes_back_is_used_again(bench: NodeBench, cluster
     cluster.hosts["node2"].link("link", "set", "eth0", "up")
     bench.until(lambda: "node.back node2" in bench.said, "the return of the node", 60.0)
     check(bench, units, "a node's network cut for a while")
+
+
+def test_the_first_node_that_is_cut_off_takes_all_others_along(
+    bench: NodeBench, cluster: NetnsCluster
+) -> None:
+    bench.start_by_ssh(options={"node_patience_s": 5})
+    bench.wait_for_nodes(*NODES)
+    bench.client.submit([bench.log.payload("sleep 600; : exec.log")] * 8)
+    bench.client.wait(lambda seen: len(seen.in_state("R")) == 8)
+    cluster.hosts["node1"].link("link", "set", "eth0", "down")
+    try:
+        for node in NODES[1:]:
+            bench.until(partial(is_idle, bench, node), f"the end of what runs on {node}")
+    finally:
+        cluster.hosts["node1"].link("link", "set", "eth0", "up")
+
+
+def test_a_job_of_slurm_that_is_canceled_leaves_nothing_on_any_node(
+    bench: NodeBench, cluster: NetnsCluster
+) -> None:
+    bench.start_by_slurm()
+    bench.wait_for_nodes(*NODES)
+    bench.client.submit([bench.log.payload("sleep 600; : exec.log")] * 8)
+    bench.client.wait(lambda seen: len(seen.in_state("R")) == 8)
+    cluster.hosts["head"].run("scancel", "--full", "-s", "TERM", bench.record()["job"])
+    bench.client.wait_for_pilot(PILOT, "Canceled")
+    assert bench.left() == {}
 
 
 def test_a_sandbox_that_nodes_do_not_share_is_told(bench: NodeBench, cluster: NetnsCluster) -> None:

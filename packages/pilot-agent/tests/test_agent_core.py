@@ -7,7 +7,16 @@ import pytest
 from core_builders import SHORT, Bench, Request, end, short_units_run, unit
 from pilot_agent.actions import Claim, Report, SendPlace, SendRetract, SendStart
 from pilot_agent.core import CoreSettings
-from pilot_agent.events import CancelRequested, ClaimedUnit, ExecutorEvents, Tick, UnitsClaimed
+from pilot_agent.events import (
+    CancelRequested,
+    ClaimedUnit,
+    ExecutorEvents,
+    ExecutorLost,
+    ExecutorSilent,
+    ExecutorUp,
+    Tick,
+    UnitsClaimed,
+)
 
 
 def test_an_order_gets_cores_width_and_attempt() -> None:
@@ -301,3 +310,18 @@ def test_who_takes_over_beside_a_reservation_stays_beside_it() -> None:
     reservation = bench.core.scheduler.reservation
     assert reservation is not None
     assert (reservation.spare_cores, reservation.record.overtaken) == (0, 0)
+
+
+def test_nothing_goes_to_an_executor_that_has_fallen_silent_and_what_ran_there_is_settled_when_it_is_lost() -> (
+    None
+):
+    bench = Bench(1, nodes=2)
+    bench.opened(unit("a"), unit("b"))
+    bench.tell(ExecutorSilent(1))
+    bench.opened(unit("c"))
+    assert not bench.every(SendStart)
+    bench.tell(ExecutorLost(1))
+    (report,) = bench.every(Report)
+    assert [(item.id, item.letter) for item in report.items] == [("b", "L")]
+    bench.tell(ExecutorUp(1))
+    assert [(start.executor, start.orders[0]["id"]) for start in bench.every(SendStart)] == [(1, "c")]
