@@ -29,7 +29,7 @@ from .journal import DURABILITY_WINDOW_S, Recovery
 from .journal_keeper import Handed, JournalKeeper
 from .lrms.local import LocalNode
 from .spawn.end_signals import END_SIGNALS
-from .unit_record import CHAINED, PLACED, Cause
+from .unit_record import CHAINED, PLACED, SWEEPING, Cause
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ class Head:
                 cause=record.cause
             )
             for record in self._core.table.records.values()
-            if record.phase in (CHAINED, PLACED)
+            if record.phase in (CHAINED, PLACED, SWEEPING)
         ]
 
     def _terminate(self) -> None:
