@@ -13,7 +13,7 @@ from pilot_agent.actions import ReportItem
 from pilot_agent.events import ClaimedUnit, ExecutorLost
 from pilot_agent.node.orders import EndRecord
 from pilot_agent.scheduler.placement import Placement, rank_slots
-from pilot_agent.scheduler.scheduler import Plan
+from pilot_agent.scheduler.plan import Plan
 from pilot_agent.unit_record import CHAINED, CONFIRMING, PLACED, SWEEPING, UnitRecord
 from pilot_protocol.unit_ops import STALE, UNKNOWN
 
@@ -151,9 +151,6 @@ class Progress:
             record = self._ran_at(executor, unit_id, attempt)
             if record is None:
                 continue
-            if record.far_executors:
-                self._sweeps.end(record, end)
-                continue
             if not record.is_alone:
                 sums = tally.setdefault(record.shape.cores, [0, 0.0])
                 sums[0] += 1
@@ -174,6 +171,9 @@ class Progress:
         return record if is_meant else None
 
     def _close(self, record: UnitRecord, end: EndRecord, successor: UnitRecord | None) -> None:
+        if record.far_executors:
+            self._sweeps.end(record, end)
+            return
         placement = record.placement
         if successor is None:
             self._table.scheduler.vacate(record)

@@ -8,7 +8,7 @@ overtakers and the few that executors already held have ended.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pilot_agent.unit_record import UnitRecord
 
@@ -87,6 +87,10 @@ class Reservation:
     def has_spare(self, node: int, shape: Shape) -> bool:
         """Whether a later unit fits on a kept node, beside the one that waits."""
         return shape.ranks == 1 and shape.policy != WHOLE_NODES and self.spares[node].has(shape)
+
+    def with_spare(self, shape: Shape) -> Iterator[Node]:
+        """Yield the kept nodes on which a later unit fits beside the one that waits."""
+        return (node for node in self.nodes if self.has_spare(node.index, shape))
 
     def enter(self, record: UnitRecord, node: int) -> None:
         """Let a later unit in beside the one that waits."""

@@ -178,20 +178,12 @@ class Scheduler:
             return self.slots.take(shape)
         placement = self.slots.take(shape, reservation.bitmap)
         if placement is None:
-            placement = self._find_beside(reservation, shape)
+            placement = self.slots.take_on_first(reservation.with_spare(shape), shape)
         if placement is None and reservation.overtakes_left:
             placement = self.slots.take(shape)
         if placement is not None:
             self._note_overtaker(record, placement)
         return placement
-
-    def _find_beside(self, reservation: Reservation, shape: Shape) -> Placement | None:
-        for node in reservation.nodes:
-            if reservation.has_spare(node.index, shape):
-                placement = self.slots.take_on(node, shape)
-                if placement is not None:
-                    return placement
-        return None
 
     def _note_overtaker(self, record: UnitRecord, placement: Placement) -> None:
         """Count a unit that takes cores on a reserved node although it stands behind."""

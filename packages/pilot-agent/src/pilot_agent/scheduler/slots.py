@@ -81,6 +81,10 @@ class Slots:
         """Take what a unit of one rank needs on this node; None when that is not free."""
         return Placement(*self._take_part(node, shape, 1)) if shape.ranks == 1 and node.room(shape) else None
 
+    def take_on_first(self, nodes: Iterable[Node], shape: Shape) -> Placement | None:
+        """Take what a unit of one rank needs on the first of these nodes that has it; None when none has."""
+        return next(filter(None, (self.take_on(node, shape) for node in nodes)), None)
+
     def _shares(self, shape: Shape, besides: int) -> list[tuple[int, int]]:
         """Return how many ranks go to which nodes; nothing when there is no room for all."""
         if shape.ranks == 1:
