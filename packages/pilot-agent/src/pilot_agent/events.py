@@ -21,8 +21,20 @@ class UnitRequest(Protocol):
         """Processes times threads."""
 
     @property
-    def gpus(self) -> int:
-        """GPUs in all."""
+    def gpu_thousandths(self) -> int:
+        """Thousandths of GPUs in all."""
+
+    @property
+    def ranks(self) -> int:
+        """Equal parts that may be on different nodes."""
+
+    @property
+    def is_mpi(self) -> bool:
+        """Whether its processes are the ranks of one MPI program."""
+
+    @property
+    def placement(self) -> str:
+        """Policy by which nodes are chosen."""
 
     @property
     def memory_mb(self) -> int | None:
@@ -49,7 +61,9 @@ class ClaimedUnit(NamedTuple):
         attempt: Which attempt this is.
         spec: What it asks for.
         order: What the executor needs. The core owns it from now on and adds ``attempt``, ``width`` (number of cores),
-            ``cores`` (core numbers; None for a chained order) and, where GPUs were asked for, ``gpus`` (their ids).
+            ``cores`` (core numbers on the first node; None for a chained order), ``gpus`` (their ids there) where GPUs
+            were asked for, ``alone`` where no chained unit may start on its cores when it ends, and for an MPI unit
+            ``ranks``: node, core numbers and GPU ids of each rank.
     """
 
     id: str
@@ -87,6 +101,14 @@ class ExecutorEvents:
     started: Sequence[Sequence[Any]] = ()
     ended: Sequence[Sequence[Any]] = ()
     retracted: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Swept:
+    """An executor has seen to it that nothing is left of MPI units on its node: one answer for each sweep of a unit."""
+
+    executor: int
+    unit_ids: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -202,28 +224,15 @@ class ExecutorLost:
 
 
 @dataclass(frozen=True)
-class NodeGone:
-    """The node of an executor that was lost will not come back, unless :class:`ExecutorUp` says so after all."""
-
-    executor: int
-
-
-@dataclass(frozen=True)
-class Swept:
-    """An executor has ended what was left on its node of units whose first node is another one.
-
-    Attributes:
-        executor: Its index.
-        unit_ids: The units; one answer for each that a frame of :class:`~pilot_agent.actions.SendSweep` named.
-    """
-
-    executor: int
-    unit_ids: Sequence[str]
-
-
-@dataclass(frozen=True)
 class ExecutorUp:
     """A new executor has taken the place of one that was lost."""
+
+    executor: int
+
+
+@dataclass(frozen=True)
+class NodeGone:
+    """No new executor will take the place of the one that was lost; :class:`ExecutorUp` would take that back."""
 
     executor: int
 
@@ -231,6 +240,7 @@ class ExecutorUp:
 Event = Union[
     UnitsClaimed,
     ExecutorEvents,
+    Swept,
     ReportConfirmed,
     ReportsFound,
     CancelRequested,
@@ -244,7 +254,6 @@ Event = Union[
     ServerForgot,
     ExecutorSilent,
     ExecutorLost,
-    NodeGone,
-    Swept,
     ExecutorUp,
+    NodeGone,
 ]

@@ -32,7 +32,7 @@ from .lrms.local import LocalNode
 from .node_names import NodeNames
 from .pilot_record import sizes_of
 from .spawn.end_signals import END_SIGNALS
-from .unit_record import CHAINED, PLACED, Cause
+from .unit_record import CHAINED, PLACED, SWEEPING, Cause
 
 logger = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ class Head:
                 cause=record.cause
             )
             for record in self._core.table.records.values()
-            if record.phase in (CHAINED, PLACED)
+            if record.phase in (CHAINED, PLACED, SWEEPING)
         ]
 
     def _terminate(self) -> None:
@@ -257,8 +257,12 @@ class Head:
 
     def _status(self) -> dict[str, str]:
         lost = self._executors.lost_nodes()
-        present = [node for node in self._nodes if node.name not in lost]
-        return {**self._record, **sizes_of(present), "free_cores": str(self._core.free_cores)}
+        present = [node.name for node in self._nodes if node.name not in lost]
+        return {
+            **self._record,
+            **sizes_of(self._core.capacity(), present),
+            "free_cores": str(self._core.free_cores),
+        }
 
     def _wake_at(self, action: actions.WakeAt) -> None:
         if self._timer is not None:
