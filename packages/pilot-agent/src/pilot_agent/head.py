@@ -65,18 +65,13 @@ class Head:
         self._config, self._core, self._record = config, core, record
         self._fleet = fleet
         self._nodes = [node, *(far.node for far in fleet.nodes)]
-        mpi = {"launcher": config.mpi_launcher, "srun_type": config.mpi_srun_type}
-        self._names = NodeNames(self._nodes, config.executors, mpi)
+        self._names = NodeNames(self._nodes, config.executors, config.mpi)
         journal = journal_of(config.sandbox)
         self._journal = JournalKeeper(journal, self._handed, max(DURABILITY_WINDOW_S, config.lease_s))
         is_in_job = record.get("lrms", "local") != "local"
         self._signals = JobSignals(self.dispatch, self._was_asked_to_end, is_in_job=is_in_job)
         self._executors = Executors(
-            str(config.sandbox),
-            journal,
-            config.lifeline_fd,
-            self._signals.take,
-            lambda: [*others(), *fleet.pids()],
+            str(config.sandbox), journal, config.lifeline_fd, self._signals.take, others
         )
         self._coordinator: Coordinator | None = None
         self._timer: asyncio.TimerHandle | None = None
