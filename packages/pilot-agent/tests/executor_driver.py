@@ -87,6 +87,12 @@ class Head:
             self.next_events()
         return self.started[unit]
 
+    def swept(self) -> list[str]:
+        """Wait for the answer to a sweep; return its units."""
+        verb, units = self._receive()
+        assert verb == "swept"
+        return list(units)
+
     def next_events(self) -> dict[str, Any]:
         """Wait for the next report."""
         verb, events = self._receive()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from typing import Any
 
 import pytest
@@ -22,6 +23,36 @@ END = never_ran("start", "message", 5.0)
 def launch(unit: str, width: int = 1) -> Launch:
     order = parse_order({**ORDER, "id": unit, "width": width})
     return Launch(order, {}, Place("", "", "", ""), [], mentions_cores=False)
+
+
+MPI = {"ranks": [["n1", "0-1", "0,1"], ["n1", "2,4", ""], ["n2", "0", "GPU-1a:2"]], "pinned": True}
+
+
+def test_an_order_names_its_ranks() -> None:
+    mpi = parse_order({**ORDER, "mpi": {**MPI, "launcher": "srun", "srun_type": "pmix"}}).mpi
+    assert mpi is not None
+    assert (mpi.ranks[0], mpi.hosts) == (("n1", "0-1", "0,1"), ["n1", "n2"])
+    assert (mpi.pinned, mpi.launcher, mpi.srun_type) == (True, "srun", "pmix")
+    assert parse_order(ORDER).mpi is None
+
+
+@pytest.mark.parametrize(
+    ("mpi", "message"),
+    [
+        (7, "mpi of an order must be an object, got 7"),
+        ({}, "needs at least one rank"),
+        ({"ranks": [["n1", "0"]]}, "a rank is a list of host, cores and gpus"),
+        ({"ranks": [["n1", 0, ""]]}, "a rank is a list of host, cores and gpus"),
+        ({"ranks": [["", "0", ""]]}, "needs a host and numbers of cores"),
+        ({"ranks": [["n1", "$(id)", ""]]}, "needs a host and numbers of cores"),
+        ({"ranks": [["n1", "0", "$(id)"]]}, "names no GPUs"),
+        ({**MPI, "pinned": 1}, "pinned of an order's mpi must be bool, got 1"),
+        ({**MPI, "launcher": None}, "launcher of an order's mpi must be str"),
+    ],
+)
+def test_ranks_that_cannot_be_understood_are_named(mpi: Any, message: str) -> None:
+    with pytest.raises(OrderError, match=re.escape(message)):
+        parse_order({**ORDER, "mpi": mpi})
 
 
 def test_order_has_defaults_and_passes_over_unknown_keys() -> None:

@@ -214,6 +214,13 @@ def test_a_key_of_a_newer_client_is_passed_over(intake: Intake) -> None:
     assert (len(accepted), rejected) == (1, [])
 
 
-def test_an_mpi_unit_is_refused_in_words_that_name_it(intake: Intake) -> None:
-    rejection = only_rejection(take(intake, *leased({**TRUE, "spmd_variation": "mpi"})))
-    assert rejection.message == "this agent runs single units only, cu-a-0 asks for mpi"
+def test_an_mpi_unit_is_told_its_number_of_ranks(intake: Intake) -> None:
+    payload = {**TRUE, "spmd_variation": "mpi", "number_of_processes": 3, "threads_per_process": 2}
+    ((unit,), _) = take(intake, *leased(payload))
+    assert (unit.spec.cores, unit.order["env"]["PILOT_RANKS"]) == (6, "3")
+    assert unit.order["env"]["OMP_NUM_THREADS"] == "2"
+
+
+def test_a_unit_of_another_kind_is_refused_in_words_that_name_it(intake: Intake) -> None:
+    rejection = only_rejection(take(intake, *leased({**TRUE, "spmd_variation": "grid"})))
+    assert rejection.message == "this agent runs units of single and mpi, cu-a-0 is one of 'grid'"

@@ -76,9 +76,9 @@ class Intake:
     def _accept_one(self, unit: LeasedUnit) -> ClaimedUnit:
         payload = unit_payloads.unpack(self._seal, unit.id, unit.description, self._templates)
         spec = UnitSpec.from_payload(payload)
-        if spec.spmd_variation != "single":
+        if spec.spmd_variation not in ("single", "mpi"):
             raise ProtocolError(
-                f"this agent runs single units only, {unit.id} asks for {spec.spmd_variation}"
+                f"this agent runs units of single and mpi, {unit.id} is one of {spec.spmd_variation!r}"
             )
         return ClaimedUnit(unit.id, unit.attempt, spec, self._order(unit, payload, spec))
 
@@ -86,6 +86,8 @@ class Intake:
         own = dict(payload.get("environment", ()))
         if spec.threads_per_process > 1:
             own.setdefault("OMP_NUM_THREADS", str(spec.threads_per_process))
+        if spec.is_mpi:
+            own["PILOT_RANKS"] = str(spec.number_of_processes)
         own["PILOT_ID"] = self._pilot
         own["PILOT_UNIT_ID"] = unit.id
         own["PILOT_UNIT_ATTEMPT"] = str(unit.attempt)

@@ -8,12 +8,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pilot_agent.node.lanes import INLINE_BYTES, LanePool
+from pilot_agent.node.mpi_units import RankFailure, read_failure
 from pilot_agent.node.orders import EndRecord
 from pilot_agent.node.starter import Running
 from pilot_agent.spawn.reaper import Exit
 from pilot_agent.spawn.sandbox import read_tail
 
-_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+_SIGNALED = 128
+"""What a shell adds to the number of the signal that ended its program."""
+
+_KILLED = (-signal.SIGKILL, _SIGNALED + signal.SIGKILL)
 """Exits of a program that was killed, and of a shell whose program was."""
 
 
@@ -36,12 +40,14 @@ def end_unit(ended: Ended, lanes: LanePool, out_of_memory: Callable[[], bool]) -
         out_of_memory: tells whether the kernel has killed something for want of memory since it was last asked.
     """
     unit, exit_, now_s, stopped = ended
-    code, signum = (exit_.code, None) if exit_.code >= 0 else (None, -exit_.code)
+    failure = read_failure(unit.launch_folder) if unit.launch_folder else None
+    outcome = failure.code if failure else exit_.code
+    code, signum = (outcome, None) if outcome >= 0 else (None, -outcome)
     end = EndRecord(
         code=code,
         signal=signum,
         reason="signal" if signum else "exit" if code else "",
-        message=_message(code, signum),
+        message=_of_rank(failure) if failure else _message(code, signum),
         t0=unit.started_s,
         t1=now_s,
         user=round(exit_.user_s, 6),
@@ -55,11 +61,11 @@ def end_unit(ended: Ended, lanes: LanePool, out_of_memory: Callable[[], bool]) -
     )
     if unit.lane:
         _empty_lane(unit, end, lanes)
-    if unit.place.stderr and exit_.code != 0:
+    if unit.place.stderr and outcome != 0:
         end["err"] = _text(read_tail(unit.place.stderr, INLINE_BYTES))
-    if stopped and signum == signal.SIGKILL:
+    if stopped and exit_.code == -signal.SIGKILL:
         end["reason"], end["message"] = "lost", "killed because its executor was stopped"
-    elif exit_.code in _KILLED and not unit.signaled and out_of_memory():
+    elif outcome in _KILLED and not unit.signaled and out_of_memory():
         end["reason"], end["message"] = "oom", "killed by the kernel, which had no memory left"
     return end
 
@@ -68,6 +74,14 @@ def _message(code: int | None, signum: int | None) -> str:
     if signum:
         return f"ended by signal {signum} ({_signal_name(signum)})"
     return f"exit code {code}" if code else ""
+
+
+def _of_rank(failure: RankFailure) -> str:
+    """Say how the rank ended that failed first; a shell tells the end by a signal in its exit code."""
+    said = f"exit code {failure.code}"
+    if failure.code > _SIGNALED:
+        said += f", which means signal {failure.code - _SIGNALED} ({_signal_name(failure.code - _SIGNALED)})"
+    return f"rank {failure.rank}: {'' if failure.what == 'exit' else f'{failure.what} failed, '}{said}"
 
 
 def _signal_name(signum: int) -> str:

@@ -25,6 +25,7 @@ from pilot_agent.journal import JournalWriter
 from pilot_agent.node.frames import PROTOCOL, FrameError, encode
 from pilot_agent.node.lanes import LanePool
 from pilot_agent.node.link import HeadLink
+from pilot_agent.node.mpi_units import MpiUnits
 from pilot_agent.node.orders import Order
 from pilot_agent.node.reports import Reports
 from pilot_agent.node.runner import UnitRunner
@@ -76,14 +77,15 @@ class Executor:
         self._reports = Reports()
         self._journal = JournalWriter(options.journal, self._name)
         lanes = LanePool(os.path.join(options.sandbox, "lanes"), options.executor)
-        self._units = UnitRunner(
-            Starter(options.sandbox, lanes, environment), lanes, self._reports, self._log, self._note_begun
-        )
+        self._mpi = MpiUnits(options.sandbox)
+        starter = Starter(options.sandbox, lanes, environment)
+        self._units = UnitRunner(starter, lanes, self._reports, self._mpi, self._log, self._note_begun)
         self._verbs: dict[str, Callable[[Any], None]] = {
             "start": self._units.start,
             "place": self._units.place,
             "signal": self._units.signal,
             "retract": self._units.retract,
+            "sweep": self._mpi.sweep,
         }
         self._open = True
         self._was_told = False
@@ -116,12 +118,22 @@ class Executor:
         if check_s is not None and check_s <= now_s:
             self._units.end_strays()
             check_s = None
+        mpi_s = self._mpi.due_s
+        if mpi_s is not None and mpi_s <= now_s:
+            self._look_after_mpi(now_s)
+            mpi_s = self._mpi.due_s
         report_s = self._reports.due_s(self._units.chained)
         if report_s is not None and report_s <= now_s:
             self._report()
             report_s = None
-        due_s = min((time_s for time_s in (check_s, report_s) if time_s is not None), default=None)
+        due_s = min((time_s for time_s in (check_s, mpi_s, report_s) if time_s is not None), default=None)
         return None if due_s is None else int((due_s - now_s) * 1000) + 1
+
+    def _look_after_mpi(self, now_s: float) -> None:
+        self._units.end_failed(now_s)
+        if swept := self._mpi.swept(now_s):
+            self._link.send(encode(["swept", swept]))
+            self._watch_link()
 
     def _reap(self) -> None:
         os.read(self._wakeup, 4096)

@@ -61,7 +61,7 @@ class Capture:
 
     def _move(self, folder: str) -> str:
         os.makedirs(folder, _PRIVATE_FOLDER, exist_ok=True)
-        path = _unused(os.path.join(folder, os.path.basename(self._path)))
+        path = unused(os.path.join(folder, os.path.basename(self._path)))
         os.rename(self._path, path)
         fresh = self._open()
         os.close(self.fd)
@@ -90,7 +90,7 @@ class Lane:
         self._folder = folder
         self.work = os.path.join(folder, "work")
         if os.path.lexists(self.work):
-            os.rename(self.work, _unused(self.work))
+            os.rename(self.work, unused(self.work))
         with ExitStack() as opened:
             self.stdout = Capture(os.path.join(folder, "stdout"))
             opened.callback(self.stdout.close)
@@ -112,7 +112,7 @@ class Lane:
             return ""
         if (status.st_mtime_ns, status.st_mode) == self._pristine:
             return ""
-        kept = "" if stat.S_ISDIR(status.st_mode) and self._is_empty() else _unused(folder)
+        kept = "" if stat.S_ISDIR(status.st_mode) and self._is_empty() else unused(folder)
         if kept:
             os.rename(self.work, kept)
         self._pristine = self._renew()
@@ -179,7 +179,7 @@ class LanePool:
             self._free.append(lane)
 
 
-def _unused(path: str) -> str:
+def unused(path: str) -> str:
     """Return `path`, with a number behind it when something of that name exists already."""
     candidate, number = path, 0
     while os.path.lexists(candidate):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypedDict
 
+from pilot_agent.node.mpi_orders import MpiOrder, parse_mpi
+
 
 class Order(NamedTuple):
     """One unit to start, as the head sends it. Its texts are not expanded yet."""
@@ -33,6 +35,8 @@ class Order(NamedTuple):
     """Whether the unit may run on its cores only."""
     sandbox: str
     """Absolute path of the unit's own folder, made only when something needs it."""
+    mpi: MpiOrder | None
+    """The ranks of an MPI unit; None for any other."""
 
 
 class EndRecord(TypedDict):
@@ -79,6 +83,7 @@ _DEFAULTS: dict[str, Any] = {
     "cores": None,
     "width": 1,
     "pin": False,
+    "mpi": None,
 }
 _TYPES = (
     *((name, str) for name in ("id", "exe", "cwd", "stdin", "stdout", "stderr", "sandbox")),
@@ -101,6 +106,7 @@ def parse_order(value: object) -> Order:
     fields = {**_DEFAULTS, **value}
     try:
         _check(fields)
+        fields["mpi"] = parse_mpi(fields["mpi"])
     except (KeyError, ValueError) as error:
         message = f"order lacks the key {error}" if isinstance(error, KeyError) else str(error)
         raise OrderError(message, *_whose(value)) from None

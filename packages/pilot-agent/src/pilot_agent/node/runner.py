@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import partial
 from typing import Any, Callable, NamedTuple
 
 from pilot_agent.node.chain import Chain
 from pilot_agent.node.ending import Ended, end_unit
 from pilot_agent.node.lanes import LanePool
+from pilot_agent.node.mpi_units import MpiUnits
 from pilot_agent.node.orders import EndRecord, Order, OrderError, are_cores, never_ran, parse_order
 from pilot_agent.node.reports import Reports
 from pilot_agent.node.starter import Launch, Running, Starter
@@ -49,10 +50,12 @@ class UnitRunner:
         starter: Starter,
         lanes: LanePool,
         reports: Reports,
+        mpi: MpiUnits,
         log: Callable[[str], None],
         note_begun: Callable[[Order], None],
     ) -> None:
         self._starter = starter
+        self._mpi = mpi
         self._note_begun = note_begun
         self._lanes = lanes
         self._reports = reports
@@ -123,10 +126,10 @@ class UnitRunner:
         for unit, _ in asked:
             unit.signaled = True
         if doomed:
-            kill(lambda: [pid for unit, pids in self._processes().items() if unit in doomed for pid in pids])
+            self._kill_units(doomed)
         if milder:
             table = ProcessTable.read()
-            processes = table.units(os.getpid(), self._leaders())
+            processes = self._processes(table)
             for unit, signum in milder:
                 signal_tree(table, unit.pid, processes.get(unit.order.id, ()), signum)
 
@@ -155,11 +158,17 @@ class UnitRunner:
         now_s = time.monotonic()
         self._next_check_s = now_s + max(STRAY_CHECK_S, _STRAY_CHECK_SHARE * (now_s - began_s))
 
+    def end_failed(self, now_s: float) -> None:
+        """Kill MPI units of which a rank has failed and that their launcher leaves running."""
+        if failed := self._mpi.look(now_s):
+            self._kill_units(failed)
+
     def kill_all(self) -> None:
-        """Kill everything below this process and give back all chained orders. `reap` then reports the units as lost."""
+        """Kill everything below this process, and what MPI units have elsewhere on this machine, and give back all chained orders. `reap` then reports the units as lost."""
         self._stopping = True
         self._give_back(self._chain.take_all())
         kill_descendants(os.getpid())
+        self._mpi.kill_all()
 
     def _prepare(self, order: Order) -> Launch:
         try:
@@ -181,6 +190,8 @@ class UnitRunner:
 
     def _end(self, unit: Running, exit_: Exit) -> None:
         """Start the successor before anything else is done about the unit that ended, but report it afterwards."""
+        if unit.order.mpi:
+            self._mpi.ended(unit)
         ended = Ended(unit, exit_, time.time(), self._stopping)
         successor = self._take_next(unit.order.width)
         failures = self._start_first_possible(successor, unit.cores)
@@ -222,6 +233,8 @@ class UnitRunner:
             return never_ran("rejected", f"the executor failed on this order: {error!r}", now)
         self._running[unit.pid] = unit
         self._pids[launch.order.id] = unit.pid
+        if unit.order.mpi:
+            self._mpi.started(unit)
         self._reports.started(launch.order, unit.pid, now, time.monotonic())
         return None
 
@@ -240,14 +253,28 @@ class UnitRunner:
     def _leaders(self) -> dict[int, str]:
         return {pid: unit.order.id for pid, unit in self._running.items()}
 
-    def _processes(self) -> dict[str, list[int]]:
-        return ProcessTable.read().units(os.getpid(), self._leaders())
+    def _processes(self, table: ProcessTable) -> dict[str, list[int]]:
+        """Return all that runs of each unit, under "" what cannot be told to belong to one."""
+        processes = table.units(os.getpid(), self._leaders())
+        for unit, pids in self._mpi.marked().items():
+            processes[unit] = list({*processes.get(unit, ()), *pids})
+        return processes
+
+    def _kill_units(self, units: Container[str]) -> None:
+        kill(
+            lambda: [
+                pid
+                for unit, pids in self._processes(ProcessTable.read()).items()
+                if unit in units
+                for pid in pids
+            ]
+        )
 
     def _strays(self) -> list[int]:
         """Pids of units that have ended; while no unit runs, also those that cannot be told to belong to one."""
         return [
             pid
-            for unit, pids in self._processes().items()
+            for unit, pids in ProcessTable.read().units(os.getpid(), self._leaders()).items()
             if unit not in self._pids and (unit or not self._running)
             for pid in pids
         ]

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pilot_agent.core_ranges import core_ranges
 from pilot_agent.expansion import expand, expand_path, extend_environment
+from pilot_agent.launch.rank_script import ANY_RANK, RANK
 from pilot_agent.launch.single import unit_argv
 from pilot_agent.node.lanes import Lane, LanePool
+from pilot_agent.node.mpi_orders import MpiOrder
 from pilot_agent.node.orders import Order
+from pilot_agent.spawn.markers import ATTEMPT, SANDBOX
 from pilot_agent.spawn.process import Affinity, Program, spawn
 from pilot_agent.spawn.process_tree import MARKER
 from pilot_agent.spawn.sandbox import Streams, enter, make_own_folder, open_input, open_output
 from pilot_agent.spawn.search import ProgramSearch
 
-_ATTEMPT = "PILOT_UNIT_ATTEMPT"
+if TYPE_CHECKING:
+    from pilot_agent.node.mpi import MpiStarter
+
 _CORES = "PILOT_UNIT_CORES"
 
 
@@ -50,16 +55,19 @@ class Launch(NamedTuple):
     argv: list[str]
     mentions_cores: bool
     """Whether some text of the order says PILOT_UNIT_CORES, so that it cannot be expanded before these are known."""
+    launch_folder: str = ""
+    """Folder with what the ranks of an MPI unit run; "" for any other unit, and until it is started."""
 
 
 class Running:
     """A unit whose process was started and not yet reaped."""
 
-    __slots__ = ("cores", "lane", "order", "pid", "place", "signaled", "started_s")
+    __slots__ = ("cores", "lane", "launch_folder", "order", "pid", "place", "signaled", "started_s")
 
     def __init__(self, launch: Launch, cores: list[int], lane: Lane | None, started_s: float) -> None:
         self.order = launch.order
         self.place = launch.place
+        self.launch_folder = launch.launch_folder
         self.cores = cores
         self.lane = lane
         self.started_s = started_s
@@ -83,6 +91,7 @@ class Starter:
         self._environment = dict(environment)
         self._affinity = Affinity()
         self._search = ProgramSearch()
+        self._mpi: MpiStarter | None = None
         self._null = os.open("/dev/null", os.O_RDONLY)
 
     def prepare(self, order: Order, cores: Sequence[int] | None = None) -> Launch:
@@ -95,7 +104,10 @@ class Starter:
             arguments = [
                 expand(argument, environment) if "$" in argument else argument for argument in arguments
             ]
-        argv = unit_argv(executable, arguments, order.pre, order.post)
+        # Of an MPI unit the ranks run `pre_exec`, and `post_exec` comes after all of them.
+        argv = (
+            [executable, *arguments] if order.mpi else unit_argv(executable, arguments, order.pre, order.post)
+        )
         return Launch(order, environment, place, argv, cores is None and _mentions(order, _CORES))
 
     def start(self, launch: Launch, cores: list[int], now_s: float) -> Running:
@@ -107,10 +119,13 @@ class Starter:
         if launch.mentions_cores:
             launch = self.prepare(launch.order, cores)
         launch.environment[_CORES] = core_ranges(cores)
+        if launch.order.mpi:
+            launch = self._launch_ranks(launch, launch.order.mpi)
         unit = Running(launch, cores, self._lanes.take() if launch.place.needs_lane else None, now_s)
         try:
             self._enter(unit)
-            self._affinity.set(cores if unit.order.pin else None)
+            # A launcher hands its own restriction on to the ranks; each binds itself.
+            self._affinity.set(cores if unit.order.pin and not unit.order.mpi else None)
             unit.pid = self._spawn(unit, launch)
         except BaseException:
             if unit.lane:
@@ -118,24 +133,53 @@ class Starter:
             raise
         return unit
 
+    def _launch_ranks(self, launch: Launch, mpi: MpiOrder) -> Launch:
+        """Return the start of the launcher for that of a rank.
+
+        Raises:
+            StartError: It cannot be started.
+        """
+        from pilot_agent.node.mpi import MpiStarter, Work  # noqa: PLC0415 - most executors start no MPI unit
+
+        self._mpi = self._mpi or MpiStarter(self._search)
+        folder, stdin, stdout, stderr = launch.place
+        if not launch.order.pre and "/" not in launch.argv[0]:
+            self._search.find(launch.argv[0], launch.environment.get("PATH", os.defpath))
+        if stdin:
+            os.close(open_input(stdin))  # rank 0 opens it for itself
+        own = [name if ANY_RANK in name else "" for name in (stdout, stderr)]
+        work = Work(launch.argv, folder, stdin, *own)
+        start = self._mpi.prepare(launch.order, mpi, work, launch.environment)
+        shared = ["" if ANY_RANK in name else name for name in (stdout, stderr)]
+        return launch._replace(
+            argv=start.argv,
+            environment=start.environment,
+            place=Place(folder, "", *shared),
+            launch_folder=start.launch_folder,
+        )
+
     def _unit_environment(self, order: Order, cores: Sequence[int] | None) -> dict[str, str]:
         """Build the unit's environment; what it says about the unit can be used, but not changed, by the order."""
-        own = {MARKER: order.id, _ATTEMPT: str(order.attempt)}
+        own = {SANDBOX: self._sandbox, MARKER: order.id, ATTEMPT: str(order.attempt)}
         if cores is not None:
             own[_CORES] = core_ranges(cores)
+        if order.mpi:
+            own[RANK] = ANY_RANK
         environment = extend_environment({**self._environment, **own}, order.env)
         environment.update(own)
         return environment
 
     def _place(self, order: Order, environment: Mapping[str, str]) -> Place:
         written = (order.cwd, order.stdin, order.stdout, order.stderr)
-        if not any(written):
+        if not any(written) and not order.mpi:
             return _LANE_ONLY
         folder, *names = _expanded(written, environment) if order.expand else written
         if folder:
             folder = os.path.join(self._sandbox, folder)
         elif any(name and not name.startswith("/") for name in names):
             folder = order.sandbox
+        if order.mpi:
+            folder = folder or order.sandbox
         return Place(folder, *[name and os.path.normpath(os.path.join(folder, name)) for name in names])
 
     def _enter(self, unit: Running) -> None:

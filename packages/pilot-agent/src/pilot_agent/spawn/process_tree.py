@@ -41,7 +41,7 @@ class ProcessTable:
         """Look at /proc; costs about 10 microseconds for each process of the machine."""
         processes: dict[int, Process] = {}
         for name in os.listdir("/proc"):
-            if name.isdigit() and (stat := _read(f"/proc/{name}/stat")):
+            if name.isdigit() and (stat := read_process_file(f"/proc/{name}/stat")):
                 # The second field is the program's name, in parentheses and free to contain any character.
                 fields = stat[stat.rindex(b")") + 2 :].split(None, 3)
                 processes[int(name)] = Process(int(fields[1]), int(fields[2]))
@@ -78,7 +78,7 @@ class ProcessTable:
 def _marked_unit(branch: Iterable[int]) -> str:
     key = f"\0{MARKER}=".encode()
     for pid in branch:
-        _, found, rest = (b"\0" + _read(f"/proc/{pid}/environ")).partition(key)
+        _, found, rest = (b"\0" + read_process_file(f"/proc/{pid}/environ")).partition(key)
         if found:
             return os.fsdecode(rest.partition(b"\0")[0])
     return ""
@@ -88,8 +88,8 @@ def signal_tree(table: ProcessTable, leader: int, pids: Iterable[int], signum: i
     """Send `signum` to the process group of `leader` as a whole and to those of `pids` that are outside of it."""
     signal_group(leader, signum)
     for pid in pids:
-        if table.processes[pid].group != leader:
-            _send(pid, signum)
+        if pid not in table.processes or table.processes[pid].group != leader:
+            send(pid, signum)
 
 
 def kill(find: Callable[[], Iterable[int]]) -> None:
@@ -104,10 +104,10 @@ def kill(find: Callable[[], Iterable[int]]) -> None:
         if not fresh:
             break
         for pid in fresh:
-            _send(pid, signal.SIGSTOP)
+            send(pid, signal.SIGSTOP)
         stopped |= fresh
     for pid in stopped:
-        _send(pid, signal.SIGKILL)
+        send(pid, signal.SIGKILL)
 
 
 def kill_descendants(root: int, spare: Container[int] = ()) -> None:
@@ -115,14 +115,15 @@ def kill_descendants(root: int, spare: Container[int] = ()) -> None:
     kill(lambda: ProcessTable.read().descendants(root, spare))
 
 
-def _send(pid: int, signum: int) -> None:
+def send(pid: int, signum: int) -> None:
+    """Send `signum` to a process; one that is gone, or became another user's, is left alone."""
     try:
         os.kill(pid, signum)
     except (ProcessLookupError, PermissionError):
         return
 
 
-def _read(path: str) -> bytes:
+def read_process_file(path: str) -> bytes:
     """Return a file of /proc, empty when its process is gone or another user's."""
     try:
         fd = os.open(path, os.O_RDONLY)
