@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,6 +12,7 @@ import pytest
 
 from netns_cluster import NetnsCluster, running_cluster
 from node_bench import CORES, PILOT, NodeBench, node_bench, server_on_head
+from protocol_client import Request
 
 NODES = ("node1", "node2", "node3", "node4")
 PER_NODE = min(len(os.sched_getaffinity(0)), CORES)
@@ -146,6 +148,24 @@ def test_a_node_whose_network_comes_back_is_used_again(bench: NodeBench, cluster
     cluster.hosts["node2"].link("link", "set", "eth0", "up")
     bench.until(lambda: "node.back node2" in bench.said, "the return of the node", 60.0)
     check(bench, units, "a node's network cut for a while")
+
+
+def test_an_executor_that_is_killed_takes_the_ranks_of_other_nodes_units_along(bench: NodeBench) -> None:
+    if shutil.which("mpiexec") is None:
+        pytest.skip("no server: mpiexec missing (mpich, openmpi-bin)")
+    bench.start_by_ssh()
+    bench.wait_for_nodes(*NODES)
+    act = '[ "$PILOT_UNIT_ATTEMPT" != 1 ] || exec sleep 613; : exec.log'
+    ranks = len(NODES) * PER_NODE
+    description = bench.log.payload(act, spmd_variation="mpi", number_of_processes=ranks)
+    (unit,) = bench.client.submit([description], Request(cores=ranks, block=1))
+    bench.until(lambda: len(bench.running("node3", "sleep 613")) == PER_NODE, "the ranks")
+    bench.kill(bench.one("node3", "far_executor"))
+    bench.check_units([unit])
+    assert sum(bench.log.starts().values()) == 2 * ranks
+    bench.stop()
+    assert bench.left() == {}
+    assert not any(bench.running(node, "sleep 613") for node in NODES)
 
 
 def test_the_first_node_that_is_cut_off_takes_all_others_along(
