@@ -19,6 +19,7 @@ from typing import Any
 
 import redis
 
+import netns_slurm
 from exec_log import ExecLog
 from netns_cluster import NetnsCluster
 from netns_host import NetnsHost
@@ -29,6 +30,9 @@ from real_redis import server_program
 
 LEASE_S = 5.0
 GONE_S = 15.0
+SLURM_S = 120.0
+CORES = 2
+"""Of each node of a job."""
 _PORT = 6390
 PILOT = "p-aaaaaaaa"
 
@@ -91,18 +95,22 @@ class NodeBench:
         """Start the agent on the first node; it reaches the others by ssh."""
         settings = {**settings, "options": {"node_launcher": "ssh", **settings.get("options", {})}}
         hosts = self.folder / "hosts"
-        hosts.write_text("".join(f"{node}\n" * 2 for node in self.nodes))
+        hosts.write_text("".join(f"{node}\n" * CORES for node in self.nodes))
         job = ["env", "PBS_JOBID=7.head", f"PBS_NODEFILE={hosts}"]
         self._script([*job, *self._agent(settings)])
         self.cluster.hosts[self.nodes[0]].start("/bin/sh", self.folder / "job.sh")
 
     def start_by_slurm(self, **settings: Any) -> None:
         """Start the agent in a job of Slurm; it reaches the other nodes by srun."""
+        hosts = self.cluster.hosts
+        nodes = [hosts[name] for name in self.nodes]
+        # A node whose network was cut by a test before this one has to be believed in again.
+        self.until(lambda: netns_slurm.is_ready(hosts["head"], nodes), "Slurm's nodes", SLURM_S)
         self._script(self._agent(settings))
         count = str(len(self.nodes))
-        self.cluster.hosts["head"].run(
+        hosts["head"].run(
             "sbatch",
-            *("-N", count, "--ntasks-per-node=2", "-w", ",".join(self.nodes)),
+            *("-N", count, f"--ntasks-per-node={CORES}", "-w", ",".join(self.nodes)),
             *("-o", "/dev/null", self.folder / "job.sh"),
         )
 
@@ -123,7 +131,8 @@ class NodeBench:
     @property
     def said(self) -> str:
         """What the agent has written to standard error."""
-        return (self.folder / "agent.err").read_text(errors="replace")
+        said = self.folder / "agent.err"
+        return said.read_text(errors="replace") if said.exists() else ""
 
     def record(self) -> dict[str, str]:
         """Return the pilot's record."""

@@ -157,6 +157,9 @@ class Sshd:
             "PrintMotd no",
             "MaxStartups 100",
             "Subsystem sftp internal-sftp",
+            # The start-up files of this machine's root are none of the tests' business: a bash that is not the outermost
+            # one does not read them.
+            "SetEnv SHLVL=1",
         ]
 
     def _await_service(self) -> None:

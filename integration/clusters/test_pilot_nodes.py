@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
 from netns_cluster import NetnsCluster, running_cluster
-from node_bench import NodeBench, node_bench, server_on_head
+from node_bench import CORES, PILOT, NodeBench, node_bench, server_on_head
+from protocol_client import Request
 
 NODES = ("node1", "node2", "node3", "node4")
-CORES = sorted(os.sched_getaffinity(0))
-PER_NODE = min(len(CORES), 2)
+PER_NODE = min(len(os.sched_getaffinity(0)), CORES)
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(240)]
 
@@ -57,6 +59,10 @@ def busy(bench: NodeBench, count: int = 100) -> list[str]:
     units = bench.client.submit([bench.log.payload("sleep 0.2; : exec.log")] * count)
     bench.client.wait(lambda seen: len(seen.in_state("DFC")) >= count // 5)
     return units
+
+
+def is_idle(bench: NodeBench, node: str) -> bool:
+    return not (bench.running(node, "exec.log") or bench.running(node, "pilot_agent"))
 
 
 def check(bench: NodeBench, units: list[str], fault: str) -> None:
@@ -117,15 +123,20 @@ def test_a_node_that_is_cut_off_is_given_up_after_it_has_killed_its_units(
 ) -> None:
     bench.start_by_ssh()
     bench.wait_for_nodes(*NODES)
-    units = busy(bench)
+    on_node2 = "case $PILOT_UNIT_NODES:$PILOT_UNIT_ATTEMPT in node2:1) sleep 600;; esac"
+    units = bench.client.submit([bench.log.payload(f"{on_node2}; sleep 0.1; : exec.log")] * 100)
+    bench.client.wait(lambda seen: len(seen.in_state("DFC")) >= len(units) // 5)
     cluster.hosts["node2"].link("link", "set", "eth0", "down")
     try:
+        bench.until(lambda: not bench.running("node2", "exec.log"), "the end of the units of the node")
+        assert "node.lost" not in bench.said
         bench.until(lambda: "node.lost node2" in bench.said, "the loss of the node", 90.0)
-        assert not bench.running("node2", "exec.log")
         bench.check_units(units)
+        bench.until(lambda: bench.record()["nodes"] == "node1,node3,node4", "the record")
     finally:
         cluster.hosts["node2"].link("link", "set", "eth0", "up")
     check(bench, units, "a node's network cut")
+    assert bench.log.started_again() == PER_NODE
 
 
 def test_a_node_whose_network_comes_back_is_used_again(bench: NodeBench, cluster: NetnsCluster) -> None:
@@ -137,6 +148,51 @@ def test_a_node_whose_network_comes_back_is_used_again(bench: NodeBench, cluster
     cluster.hosts["node2"].link("link", "set", "eth0", "up")
     bench.until(lambda: "node.back node2" in bench.said, "the return of the node", 60.0)
     check(bench, units, "a node's network cut for a while")
+
+
+def test_an_executor_that_is_killed_takes_the_ranks_of_other_nodes_units_along(bench: NodeBench) -> None:
+    if shutil.which("mpiexec") is None:
+        pytest.skip("no server: mpiexec missing (mpich, openmpi-bin)")
+    bench.start_by_ssh()
+    bench.wait_for_nodes(*NODES)
+    act = '[ "$PILOT_UNIT_ATTEMPT" != 1 ] || exec sleep 613; : exec.log'
+    ranks = len(NODES) * PER_NODE
+    description = bench.log.payload(act, spmd_variation="mpi", number_of_processes=ranks)
+    (unit,) = bench.client.submit([description], Request(cores=ranks, block=1))
+    bench.until(lambda: len(bench.running("node3", "sleep 613")) == PER_NODE, "the ranks")
+    bench.kill(bench.one("node3", "far_executor"))
+    bench.check_units([unit])
+    assert sum(bench.log.starts().values()) == 2 * ranks
+    bench.stop()
+    assert bench.left() == {}
+    assert not any(bench.running(node, "sleep 613") for node in NODES)
+
+
+def test_the_first_node_that_is_cut_off_takes_all_others_along(
+    bench: NodeBench, cluster: NetnsCluster
+) -> None:
+    bench.start_by_ssh(options={"node_patience_s": 5})
+    bench.wait_for_nodes(*NODES)
+    bench.client.submit([bench.log.payload("sleep 600; : exec.log")] * 8)
+    bench.client.wait(lambda seen: len(seen.in_state("R")) == 8)
+    cluster.hosts["node1"].link("link", "set", "eth0", "down")
+    try:
+        for node in NODES[1:]:
+            bench.until(partial(is_idle, bench, node), f"the end of what runs on {node}")
+    finally:
+        cluster.hosts["node1"].link("link", "set", "eth0", "up")
+
+
+def test_a_job_of_slurm_that_is_canceled_leaves_nothing_on_any_node(
+    bench: NodeBench, cluster: NetnsCluster
+) -> None:
+    bench.start_by_slurm()
+    bench.wait_for_nodes(*NODES)
+    bench.client.submit([bench.log.payload("sleep 600; : exec.log")] * 8)
+    bench.client.wait(lambda seen: len(seen.in_state("R")) == 8)
+    cluster.hosts["head"].run("scancel", "--full", "-s", "TERM", bench.record()["job"])
+    bench.client.wait_for_pilot(PILOT, "Canceled")
+    assert bench.left() == {}
 
 
 def test_a_sandbox_that_nodes_do_not_share_is_told(bench: NodeBench, cluster: NetnsCluster) -> None:

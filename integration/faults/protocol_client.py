@@ -46,6 +46,8 @@ class Request:
 
     owner: str = OWNER
     cores: int = 1
+    block: int = 0
+    """Cores that must lie on one node; 0: all of them."""
     retries: int = 0
     max_restarts: int = 3
     predecessors: Sequence[str] = ()
@@ -183,7 +185,9 @@ class ProtocolClient:
     def _submission(
         self, ids: Sequence[str], payloads: Sequence[Mapping[str, Any]], request: Request
     ) -> Operation[unit_ops.Submitted]:
-        queue = queue_name(request.owner, label_of(), shape_of(request.cores, request.cores), 0)
+        queue = queue_name(
+            request.owner, label_of(), shape_of(request.cores, request.block or request.cores), 0
+        )
         templates, sealed = unit_payloads.pack(self.seal, ids, payloads)
         units = [
             unit_ops.NewUnit(name, queue, text, request.retries, request.max_restarts, request.predecessors)

@@ -9,6 +9,7 @@ from pilot_agent.actions import Action, Report, ReportItem, SendSignal, SendStar
 from pilot_agent.core import AgentCore, CoreSettings
 from pilot_agent.events import ClaimedUnit, Doorbell, Event, ExecutorEvents, ReportConfirmed, UnitsClaimed
 from pilot_agent.node.orders import EndRecord
+from pilot_agent.scheduler.placement import GPU
 from pilot_agent.scheduler.slots import NodeSpec
 from pilot_agent.unit_record import UnitRecord
 
@@ -20,11 +21,21 @@ class Request:
     """A unit's needs."""
 
     cores: int = 1
-    gpus: int = 0
+    gpus: float = 0
     memory_mb: int = 0
+    ranks: int = 1
+    placement: str = "pack"
     priority: int = 0
     walltime: float | None = None
     max_restarts: int = 3
+
+    @property
+    def gpu_thousandths(self) -> int:
+        return int(self.gpus * GPU)
+
+    @property
+    def is_mpi(self) -> bool:
+        return self.ranks > 1
 
 
 def unit(unit_id: str, attempt: int = 1, **needs: Any) -> ClaimedUnit:

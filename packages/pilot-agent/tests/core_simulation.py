@@ -18,6 +18,7 @@ from pilot_agent.actions import (
     SendRetract,
     SendSignal,
     SendStart,
+    SendSweep,
     WakeAt,
 )
 from pilot_agent.core import AgentCore, CoreSettings
@@ -70,7 +71,7 @@ class World:
 
     def _carry_out(self, action: Action) -> None:
         assert self.finish is None, f"{action} after the end"
-        if isinstance(action, (SendStart, SendPlace, SendSignal, SendRetract)):
+        if isinstance(action, (SendStart, SendPlace, SendSignal, SendRetract, SendSweep)):
             assert self.executors[action.executor].is_up, f"{action} to a lost executor"
             self.executors[action.executor].inbox.append(action)
         elif isinstance(action, Claim):
@@ -84,6 +85,7 @@ class World:
         elif isinstance(action, WakeAt):
             self.wake_s = action.at_s
         else:
+            assert isinstance(action, Finish)
             self.finish = action
             self.claim = None
 

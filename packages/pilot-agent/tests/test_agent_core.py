@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from core_builders import SHORT, Bench, Request, end, short_units_run, unit
 from pilot_agent.actions import Claim, Report, SendPlace, SendRetract, SendStart
 from pilot_agent.core import CoreSettings
-from pilot_agent.events import CancelRequested, ClaimedUnit, ExecutorEvents, Tick, UnitsClaimed
+from pilot_agent.events import (
+    CancelRequested,
+    ClaimedUnit,
+    ExecutorEvents,
+    ExecutorLost,
+    ExecutorSilent,
+    ExecutorUp,
+    Tick,
+    UnitsClaimed,
+)
+from pilot_agent.scheduler.placement import Placement
 
 
 def test_an_order_gets_cores_width_and_attempt() -> None:
@@ -72,7 +84,7 @@ def test_the_same_claim_again_changes_nothing() -> None:
         ),
     ],
 )
-def test_what_can_never_run_is_rejected(needs: dict[str, int], message: str) -> None:
+def test_what_can_never_run_is_rejected(needs: dict[str, Any], message: str) -> None:
     bench = Bench(16, gpus=2, memory_mb=1000)
     bench.opened(ClaimedUnit("x", 1, Request(**needs), {}))
     (item,) = bench.reported
@@ -141,7 +153,7 @@ def test_what_is_held_ahead_is_spread_as_what_runs() -> None:
 
 
 @pytest.mark.parametrize("needs", [{"gpus": 1}, {"memory_mb": 5}, {"max_restarts": 0}])
-def test_only_cores_are_handed_over_and_only_without_asking(needs: dict[str, int]) -> None:
+def test_only_cores_are_handed_over_and_only_without_asking(needs: dict[str, Any]) -> None:
     bench = Bench(1, gpus=1, memory_mb=100)
     for n in range(30):
         bench.opened(unit(f"s{n}"))
@@ -188,7 +200,7 @@ def test_cores_given_too_late_come_back() -> None:
     bench.ended(first, SHORT)
     assert bench.only(SendPlace).places == [("b", [0])]
     bench.ended(second, SHORT, then="b")  # it had started before it read that
-    assert bench.core.table.records["b"].placement == (0, 0b10, ())
+    assert bench.core.table.records["b"].placement == Placement(0, 0b10)
     assert bench.core.free_cores == 1
 
 
@@ -300,4 +312,19 @@ def test_who_takes_over_beside_a_reservation_stays_beside_it() -> None:
     bench.ended("b", SHORT, then="a")
     reservation = bench.core.scheduler.reservation
     assert reservation is not None
-    assert (reservation.spare_cores, reservation.record.overtaken) == (0, 0)
+    assert (reservation.spares[0].cores, reservation.record.overtaken) == (0, 0)
+
+
+def test_nothing_goes_to_an_executor_that_has_fallen_silent_and_what_ran_there_is_settled_when_it_is_lost() -> (
+    None
+):
+    bench = Bench(1, nodes=2)
+    bench.opened(unit("a"), unit("b"))
+    bench.tell(ExecutorSilent(1))
+    bench.opened(unit("c"))
+    assert not bench.every(SendStart)
+    bench.tell(ExecutorLost(1))
+    (report,) = bench.every(Report)
+    assert [(item.id, item.letter) for item in report.items] == [("b", "L")]
+    bench.tell(ExecutorUp(1))
+    assert [(start.executor, start.orders[0]["id"]) for start in bench.every(SendStart)] == [(1, "c")]

@@ -39,7 +39,7 @@ def test_every_end_has_its_letter(how: dict[str, Any], letter: str, reason: str)
     bench.ended("a", record)
     (item,) = bench.reported
     assert (item.id, item.attempt, item.letter, item.reason) == ("a", 1, letter, reason)
-    assert (item.end, item.cores, item.node) == (record, "0-1", 0)
+    assert (item.end, item.cores, item.nodes) == (record, "0-1", (0,))
     assert bench.core.free_cores == 2
 
 

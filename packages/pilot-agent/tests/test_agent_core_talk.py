@@ -80,7 +80,7 @@ def test_running_is_reported_of_units_that_still_do_after_a_while() -> None:
     assert bench.letters == {"short": "D"}
     bench.confirmed()
     bench.tell(Tick(), after_s=0.02)
-    assert bench.reported == [ReportItem("long", 1, "R", cores="1", node=0)]
+    assert bench.reported == [ReportItem("long", 1, "R", cores="1", nodes=(0,))]
     bench.confirmed()
     bench.tell(Tick(), after_s=1.0)
     assert not bench.reported

@@ -87,7 +87,6 @@ def test_a_unit_becomes_an_order(intake: Intake) -> None:
             "PILOT_ID": "p-a",
             "PILOT_UNIT_ID": "cu-a-0",
             "PILOT_UNIT_ATTEMPT": "1",
-            "PILOT_UNIT_NODES": "localhost",
         },
         "cwd": "w",
         "stdin": "i",

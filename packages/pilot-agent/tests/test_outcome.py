@@ -45,7 +45,7 @@ def test_an_end_becomes_a_result(outcome: Outcome) -> None:
     ended = end(3, reason="exit", message="exit code 3")
     ended["user"], ended["system"], ended["rss_kb"] = 0.12345, 0.00004, 77
     ended["cwd"], ended["out"], ended["err"], ended["out_file"] = "/w", None, "oh", "/w/stdout"
-    item = ReportItem("cu-a-1", 2, "E", "exit", "exit code 3", ended, "0-1", 0)
+    item = ReportItem("cu-a-1", 2, "E", "exit", "exit code 3", ended, "0-1", (0,))
     assert opened(outcome, item) == UnitResult(
         exit_code=3,
         signal=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilot_agent.scheduler.placement import Placement, Shape
+from pilot_agent.scheduler.placement import GPU, Placement, Shape
 from pilot_agent.scheduler.slots import NodeSpec, Slots
 
 
@@ -25,11 +25,12 @@ def test_lowest_cores_of_the_first_node_go_first() -> None:
 
 def test_gpus_are_given_by_id_and_given_back() -> None:
     slots = Slots([NodeSpec(4, gpus=3)])
-    first, second = taken(slots, Shape(1, 2)), taken(slots, Shape(1, 1))
+    one, two = Shape(1, GPU), Shape(1, 2 * GPU)
+    first, second = taken(slots, two), taken(slots, one)
     assert (first.gpus, second.gpus) == ((0, 1), (2,))
-    assert slots.take(Shape(1, 1)) is None
-    slots.give(first, Shape(1, 2))
-    assert taken(slots, Shape(1, 1)).gpus == (0,)
+    assert slots.take(one) is None
+    slots.give(first, two)
+    assert taken(slots, one).gpus == (0,)
 
 
 def test_memory_is_counted_where_the_node_says_how_much_it_has() -> None:
@@ -43,18 +44,18 @@ def test_memory_is_counted_where_the_node_says_how_much_it_has() -> None:
 
 def test_a_refused_unit_takes_nothing() -> None:
     slots = Slots([NodeSpec(2, gpus=1, memory_mb=100)])
-    for shape in (Shape(3), Shape(1, 2), Shape(1, 0, 101)):
+    for shape in (Shape(3), Shape(1, 2 * GPU), Shape(1, 0, 101)):
         assert slots.take(shape) is None
         assert not slots.fits_ever(shape)
-    assert taken(slots, Shape(2, 1, 100)) == Placement(0, 3, (0,))
+    assert taken(slots, Shape(2, GPU, 100)) == Placement(0, 3, (0,))
 
 
 def test_a_node_can_be_left_out() -> None:
     slots = Slots([NodeSpec(1), NodeSpec(1)])
-    placement = slots.take(Shape(1), besides=0)
+    placement = slots.take(Shape(1), besides=0b01)
     assert placement is not None
     assert placement.node == 1
-    assert slots.take(Shape(1), besides=0) is None
+    assert slots.take(Shape(1), besides=0b01) is None
 
 
 def test_neighboring_cores_belong_to_one_executor() -> None:
@@ -84,8 +85,9 @@ def test_other_executors_of_the_node_take_over() -> None:
 def test_the_roomiest_node_that_could_run_the_unit_is_named() -> None:
     slots = Slots([NodeSpec(8), NodeSpec(6), NodeSpec(2)])
     taken(slots, Shape(5))
-    assert slots.roomiest(Shape(4)).index == 1
-    assert slots.roomiest(Shape(8)).index == 0
+    assert slots.roomiest(Shape(4)) == {1: 1}
+    assert slots.roomiest(Shape(8)) == {0: 1}
+    assert slots.roomiest(Shape(9, ranks=3)) == {0: 1, 1: 2}
 
 
 def test_names_of_cores_are_remembered_only_so_long() -> None:
@@ -106,7 +108,7 @@ def test_nothing_is_given_twice_and_all_comes_back(steps: list[tuple[int, int, i
     for cores, gpus, memory_mb, gives in steps:
         if gives and held:
             slots.give(*held.pop(0))
-        shape = Shape(cores, gpus, memory_mb)
+        shape = Shape(cores, gpus * GPU, memory_mb)
         placement: Placement | None = slots.take(shape)
         if placement is not None:
             for other, _ in held:
@@ -118,7 +120,7 @@ def test_nothing_is_given_twice_and_all_comes_back(steps: list[tuple[int, int, i
                 assert node.free_memory_mb >= 0
     for entry in held:
         slots.give(*entry)
-    assert [(node.free, node.free_count, node.free_gpus, node.free_memory_mb) for node in slots.nodes] == [
+    assert [(node.free, node.free_count, node.gpus.whole, node.free_memory_mb) for node in slots.nodes] == [
         (0b111111, 6, [0, 1], 100),
         (0b1111, 4, [0, 1, 2], 100),
     ]

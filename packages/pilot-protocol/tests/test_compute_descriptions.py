@@ -211,7 +211,6 @@ def test_environment_is_refused(value: object, words: str) -> None:
 WHOLE_FROM = {
     "number_of_processes": 1,
     "threads_per_process": 1,
-    "gpus_per_process": 0,
     "memory_mb": 0,
     "retries": 0,
     "max_restarts": 0,
@@ -227,6 +226,25 @@ def test_whole_numbers(key: str, least: int) -> None:
         assert type(number) is int
     for refused in (least - 1, 1.5, "1.5", "four", True, [1], float("nan"), float("inf"), 2**31, 10**400):
         assert f"a whole number from {least} to " in refusal(**{key: refused})
+
+
+def test_gpus_are_whole_or_a_share() -> None:
+    for value in (0, 3, "2", 2.0, 0.25, 0.001):
+        assert unit(gpus_per_process=value)["gpus_per_process"] == float(value)
+    for refused in (-1, 1.5, 0.0001, "0.5", "four", True, float("nan"), float("inf"), 2**31):
+        message = refusal(gpus_per_process=refused)
+        assert "a whole number from 0, or a share from 0.001 to 1, is allowed" in message
+
+
+def test_processes_of_one_program_share_no_gpu() -> None:
+    with pytest.raises(DescriptionError, match="needs one process, or spmd_variation mpi"):
+        unit(gpus_per_process=0.5, number_of_processes=2)
+    assert unit(gpus_per_process=0.5, number_of_processes=2, spmd_variation="mpi")
+
+
+def test_placements_are_known_words() -> None:
+    assert unit(placement="whole_nodes") == {"placement": "whole_nodes"}
+    assert "pack, spread, whole_nodes" in refusal(placement="scatter")
 
 
 def test_priorities_have_a_narrow_range_because_each_is_a_queue() -> None:

@@ -34,6 +34,7 @@ UNIT: dict[str, Any] = {
     "gpus_per_process": 1,
     "memory_mb": 100,
     "spmd_variation": "mpi",
+    "placement": "spread",
     "walltime": 1.5,
     "name": "n",
     "tags": {"a": "b"},
@@ -122,7 +123,28 @@ def test_sizes_of_a_unit() -> None:
     single = UnitSpec.from_payload(sizes)
     assert (single.cores, single.block, single.gpus, single.walltime_s) == (8, 8, 12, 120)
     mpi = UnitSpec.from_payload({**sizes, "spmd_variation": "mpi"})
-    assert (mpi.cores, mpi.block, mpi.is_mpi) == (8, 2, True)
+    assert (mpi.cores, mpi.block, mpi.is_mpi, mpi.ranks, single.ranks) == (8, 2, True, 4, 1)
+
+
+def test_memory_is_the_whole_units_and_shared_by_its_ranks() -> None:
+    sizes = {"executable": "x", "number_of_processes": 3, "memory_mb": 100}
+    assert UnitSpec.from_payload(sizes).block_memory_mb == 100
+    assert UnitSpec.from_payload({**sizes, "spmd_variation": "mpi"}).block_memory_mb == 34
+
+
+@pytest.mark.parametrize(
+    ("share", "thousandths", "gpus"),
+    [(0.5, 500, 1), (1 / 3, 333, 1), (0.29, 290, 1), (0.001, 1, 1), (2, 2000, 2)],
+)
+def test_gpus_may_be_shared(share: float, thousandths: int, gpus: int) -> None:
+    unit = UnitSpec.from_payload(validate_compute_unit({"executable": "x", "gpus_per_process": share}))
+    assert (unit.gpu_thousandths, unit.gpus) == (thousandths, gpus)
+
+
+def test_ranks_have_shares_each() -> None:
+    sizes = {"executable": "x", "number_of_processes": 3, "gpus_per_process": 0.5, "spmd_variation": "mpi"}
+    unit = UnitSpec.from_payload(validate_compute_unit(sizes))
+    assert (unit.gpu_thousandths, unit.gpus) == (1500, 2)
 
 
 @pytest.mark.parametrize(

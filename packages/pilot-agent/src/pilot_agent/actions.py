@@ -24,8 +24,8 @@ class ReportItem(NamedTuple):
             even where the END says otherwise: a canceled unit may have exited with 0.
         message: For people; may be empty.
         end: The executor's record; None when there is none.
-        cores: Core numbers as ``0-3,8``; empty when it never had any.
-        node: Index of the node; -1 when it never had one.
+        cores: Core numbers as ``0-3,8``, those of several nodes parted by ``;``; empty when it never had any.
+        nodes: Indices of its nodes; none when it never had one.
     """
 
     id: str
@@ -35,7 +35,7 @@ class ReportItem(NamedTuple):
     message: str = ""
     end: EndRecord | None = None
     cores: str = ""
-    node: int = -1
+    nodes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,17 @@ class SendSignal:
 
     executor: int
     signals: list[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class SendSweep:
+    """Frame ``["sweep", sweeps]``: ``(id, attempt, signal number)`` each, for all that is of a unit on that node.
+
+    Each is answered by an id in a :class:`~pilot_agent.events.Swept`.
+    """
+
+    executor: int
+    sweeps: list[tuple[str, int, int]]
 
 
 @dataclass(frozen=True)
@@ -112,4 +123,4 @@ class Finish:
     reason: str
 
 
-Action = Union[SendRetract, SendStart, SendPlace, SendSignal, Report, Claim, WakeAt, Finish]
+Action = Union[SendRetract, SendStart, SendPlace, SendSignal, SendSweep, Report, Claim, WakeAt, Finish]

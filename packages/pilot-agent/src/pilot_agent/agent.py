@@ -48,8 +48,11 @@ def run_head(config: AgentConfig, started_s: float) -> int:
     gc.freeze()
     resources = find_resources(config, started_s)
     config = replace(config, executors=min(config.executors, resources.node.cores))
-    if os.path.exists(journal_of(config.sandbox)):  # a head before this one has reached Redis
-        config = replace(config, first_patience_s=config.lost_timeout_s)
+    if os.path.exists(
+        journal_of(config.sandbox)
+    ):  # a head before this one has reached Redis, and holds a lease
+        patience_s = min(config.node_patience_s, config.lease_s / 3)
+        config = replace(config, first_patience_s=config.lost_timeout_s, node_patience_s=patience_s)
     try:
         asyncio.run(_serve(config, resources))
     except PilotEndedError as error:

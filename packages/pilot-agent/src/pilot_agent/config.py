@@ -72,6 +72,11 @@ class AgentConfig:
     """The way to Redis; None: the coordination URL is reached from here."""
 
     @property
+    def mpi(self) -> dict[str, str]:
+        """What executors are told of MPI, beside a unit's ranks."""
+        return {"launcher": self.mpi_launcher, "srun_type": self.mpi_srun_type}
+
+    @property
     def lease_ms(self) -> int:
         """The lease in whole milliseconds."""
         return int(self.lease_s * 1000)

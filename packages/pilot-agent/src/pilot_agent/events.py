@@ -21,8 +21,20 @@ class UnitRequest(Protocol):
         """Processes times threads."""
 
     @property
-    def gpus(self) -> int:
-        """GPUs in all."""
+    def gpu_thousandths(self) -> int:
+        """Thousandths of GPUs in all."""
+
+    @property
+    def ranks(self) -> int:
+        """Equal parts that may be on different nodes."""
+
+    @property
+    def is_mpi(self) -> bool:
+        """Whether its processes are the ranks of one MPI program."""
+
+    @property
+    def placement(self) -> str:
+        """Policy by which nodes are chosen."""
 
     @property
     def memory_mb(self) -> int | None:
@@ -49,7 +61,9 @@ class ClaimedUnit(NamedTuple):
         attempt: Which attempt this is.
         spec: What it asks for.
         order: What the executor needs. The core owns it from now on and adds ``attempt``, ``width`` (number of cores),
-            ``cores`` (core numbers; None for a chained order) and, where GPUs were asked for, ``gpus`` (their ids).
+            ``cores`` (core numbers on the first node; None for a chained order), ``gpus`` (their ids there) where GPUs
+            were asked for, ``alone`` where no chained unit may start on its cores when it ends, and for an MPI unit
+            ``ranks``: node, core numbers and GPU ids of each rank.
     """
 
     id: str
@@ -87,6 +101,14 @@ class ExecutorEvents:
     started: Sequence[Sequence[Any]] = ()
     ended: Sequence[Sequence[Any]] = ()
     retracted: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Swept:
+    """An executor has seen to it that nothing is left of MPI units on its node: one answer for each sweep of a unit."""
+
+    executor: int
+    unit_ids: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -208,9 +230,17 @@ class ExecutorUp:
     executor: int
 
 
+@dataclass(frozen=True)
+class NodeGone:
+    """No new executor will take the place of the one that was lost; :class:`ExecutorUp` would take that back."""
+
+    executor: int
+
+
 Event = Union[
     UnitsClaimed,
     ExecutorEvents,
+    Swept,
     ReportConfirmed,
     ReportsFound,
     CancelRequested,
@@ -225,4 +255,5 @@ Event = Union[
     ExecutorSilent,
     ExecutorLost,
     ExecutorUp,
+    NodeGone,
 ]

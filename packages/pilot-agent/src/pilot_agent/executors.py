@@ -53,6 +53,8 @@ class Executors:
         self._dispatch = dispatch
         self._others = others
         self._links: list[ExecutorLink] = []
+        self._here = 0
+        """How many of the executors are on this node: the first ones."""
         self._ready: set[int] = set()
         self._closing = False
 
@@ -60,6 +62,7 @@ class Executors:
         """Start ``number`` executors here, numbered from 0, and welcome those of a fleet that has come, numbered on."""
         # All children of this process: executors, and what a dead one has left.
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
+        self._here = number
         for index in range(number):
             link = ExecutorLink(index, self._hear, self._lose)
             self._links.append(link)
@@ -96,11 +99,13 @@ class Executors:
             self._ready.add(executor)
         elif verb == "events":
             self._dispatch(events.ExecutorEvents(executor, *(content[name] for name in _FRAME_FIELDS)))
+        elif verb == "swept":
+            self._dispatch(events.Swept(executor, content))
 
     def _lose(self, executor: int) -> None:
         if self._closing:
             return
-        if self._far is not None and self._far.has(executor):
+        if self._far is not None and executor >= self._here:
             self._far.lose(executor)
             return
         link = self._links[executor]
@@ -116,11 +121,8 @@ class Executors:
         self._dispatch(events.ExecutorUp(executor))
 
     def _living(self, lost: int) -> frozenset[int]:
-        own = (link.pid for link in self._links if link.index != lost and not self._is_far(link.index))
-        return frozenset(own).union(self._others())
-
-    def _is_far(self, executor: int) -> bool:
-        return self._far is not None and self._far.has(executor)
+        own = frozenset(link.pid for link in self._links[: self._here] if link.index != lost)
+        return own.union(self._others(), () if self._far is None else self._far.launches())
 
     def _written_by(self, executor: int) -> tuple[list[list[Any]], list[list[Any]]]:
         """Ends, and chained units begun, that the executor wrote down; the core knows which it was told before."""

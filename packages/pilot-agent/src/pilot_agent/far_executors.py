@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Callable
 
 from . import events
@@ -72,9 +72,9 @@ class FarExecutors:
         """Wait until nothing is left on their nodes, at most until ``deadline_s`` of the loop's clock."""
         await self._fleet.close(deadline_s - asyncio.get_running_loop().time())
 
-    def has(self, executor: int) -> bool:
-        """Tell whether this executor is one of them."""
-        return executor in self._names
+    def launches(self) -> Collection[int]:
+        """Return the processes of this machine that keep them."""
+        return self._fleet.pids()
 
     def lose(self, executor: int) -> None:
         """Take note that a connection has ended."""
@@ -95,6 +95,7 @@ class FarExecutors:
         self.lost.add(name)
         logger.error("node.lost %s", name, extra={"action": "node.lost"})
         self._report_lost(name)
+        self._dispatch(events.NodeGone(self._links[name].index))
 
     def _take_back(self, arrival: Arrival) -> None:
         name = self._fleet.name_of(arrival)

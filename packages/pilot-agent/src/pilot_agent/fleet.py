@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Callable, NamedTuple
 
 from .config import AgentConfig
-from .import_root import agent_command
+from .import_root import agent_command_elsewhere
 from .lrms.allocation import NodeShare
 from .lrms.cgroups import Limits
 from .lrms.local import Asked, LocalNode, is_same_host, of_allocation
@@ -28,6 +29,9 @@ from .tied_process import TiedProcess
 logger = logging.getLogger(__name__)
 
 _LINES_KEPT = 100
+_DESCRIPTORS = 200
+_DESCRIPTORS_OF_NODE = 3
+"""The connection, the end of a former one, and the output of what has started its executor."""
 
 
 class FarNode(NamedTuple):
@@ -88,6 +92,7 @@ class Fleet:
         if not self._shares:
             return
         config, loop = self._config, asyncio.get_running_loop()
+        _allow_descriptors(_DESCRIPTORS + _DESCRIPTORS_OF_NODE * len(self._shares))
         self._listener = NodeListener(link_key(config.key, config.pilot))
         news = asyncio.Event()
         self._news = news.set
@@ -111,7 +116,14 @@ class Fleet:
             launcher = launcher_of(system, lambda program: shutil.which(program) is not None)
         port = self._listener.port if self._listener is not None else 0
         heads = [f"{address}:{port}" for address in addresses_for(names, resources.node.name)]
-        words = [*agent_command(), "node", "--settings", str(config.path), "--head", ",".join(heads)]
+        words = [
+            *agent_command_elsewhere(),
+            "node",
+            "--settings",
+            str(config.path),
+            "--head",
+            ",".join(heads),
+        ]
         logger.info(
             "nodes.called launcher=%s nodes=%s", launcher, ",".join(names), extra={"action": "nodes.called"}
         )
@@ -211,6 +223,13 @@ class Fleet:
             logger.warning("nodes.slow what started them has not ended", extra={"action": "nodes.slow"})
         for launch in self._launches:
             launch.kill()
+
+
+def _allow_descriptors(count: int) -> None:
+    """See to it that this process may open so many files, as far as it is allowed to."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(count, hard), hard))
 
 
 def _node_of(share: NodeShare, hello: Any, asked: Asked) -> LocalNode:

@@ -32,7 +32,7 @@ from .lrms.local import LocalNode
 from .node_names import NodeNames
 from .pilot_record import sizes_of
 from .spawn.end_signals import END_SIGNALS
-from .unit_record import CHAINED, PLACED, Cause
+from .unit_record import CHAINED, PLACED, SWEEPING, Cause
 
 logger = logging.getLogger(__name__)
 
@@ -65,18 +65,13 @@ class Head:
         self._config, self._core, self._record = config, core, record
         self._fleet = fleet
         self._nodes = [node, *(far.node for far in fleet.nodes)]
-        mpi = {"launcher": config.mpi_launcher, "srun_type": config.mpi_srun_type}
-        self._names = NodeNames(self._nodes, config.executors, mpi)
+        self._names = NodeNames(self._nodes, config.executors, config.mpi)
         journal = journal_of(config.sandbox)
         self._journal = JournalKeeper(journal, self._handed, max(DURABILITY_WINDOW_S, config.lease_s))
         is_in_job = record.get("lrms", "local") != "local"
         self._signals = JobSignals(self.dispatch, self._was_asked_to_end, is_in_job=is_in_job)
         self._executors = Executors(
-            str(config.sandbox),
-            journal,
-            config.lifeline_fd,
-            self._signals.take,
-            lambda: [*others(), *fleet.pids()],
+            str(config.sandbox), journal, config.lifeline_fd, self._signals.take, others
         )
         self._coordinator: Coordinator | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -94,6 +89,7 @@ class Head:
             actions.SendRetract: lambda action: self._executors.send(
                 action.executor, "retract", action.unit_ids
             ),
+            actions.SendSweep: lambda action: self._executors.send(action.executor, "sweep", action.sweeps),
             actions.Report: self._report,
             actions.Claim: lambda action: self._require_coordinator().claim(action),
             actions.WakeAt: self._wake_at,
@@ -186,7 +182,7 @@ class Head:
                 cause=record.cause
             )
             for record in self._core.table.records.values()
-            if record.phase in (CHAINED, PLACED)
+            if record.phase in (CHAINED, PLACED, SWEEPING)
         ]
 
     def _terminate(self) -> None:
@@ -256,8 +252,12 @@ class Head:
 
     def _status(self) -> dict[str, str]:
         lost = self._executors.lost_nodes()
-        present = [node for node in self._nodes if node.name not in lost]
-        return {**self._record, **sizes_of(present), "free_cores": str(self._core.free_cores)}
+        present = [node.name for node in self._nodes if node.name not in lost]
+        return {
+            **self._record,
+            **sizes_of(self._core.capacity(), present),
+            "free_cores": str(self._core.free_cores),
+        }
 
     def _wake_at(self, action: actions.WakeAt) -> None:
         if self._timer is not None:

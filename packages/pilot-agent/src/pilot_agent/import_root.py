@@ -20,3 +20,9 @@ def agent_command() -> list[str]:
     """
     root = import_root()
     return [sys.executable, "-I", root] if os.path.isfile(root) else [sys.executable, "-m", "pilot_agent"]
+
+
+def agent_command_elsewhere() -> list[str]:
+    """Return the same for another machine, where a bare login may lack what this Python was found to need: its libraries."""
+    libraries = os.environ.get("LD_LIBRARY_PATH")
+    return [*(["env", f"LD_LIBRARY_PATH={libraries}"] if libraries else []), *agent_command()]

@@ -91,7 +91,6 @@ class Intake:
         own["PILOT_ID"] = self._pilot
         own["PILOT_UNIT_ID"] = unit.id
         own["PILOT_UNIT_ATTEMPT"] = str(unit.attempt)
-        own["PILOT_UNIT_NODES"] = "localhost"
         return {
             "id": unit.id,
             "attempt": unit.attempt,

@@ -77,7 +77,7 @@ class Outcome:
         )
 
     def _node_of(self, item: ReportItem) -> str:
-        """Return its node's name; of an end that a former head's journal told only a pilot of one node knows it."""
-        if item.node >= 0:
-            return self._nodes[item.node]
-        return self._nodes[0] if len(self._nodes) == 1 else ""
+        """Return its nodes' names; of an end that a former head's journal told only a pilot of one node knows it."""
+        if not item.nodes and len(self._nodes) == 1:
+            return self._nodes[0]
+        return ",".join(self._nodes[node] for node in item.nodes)

@@ -9,8 +9,8 @@ from pilot_protocol.version import PROTOCOL
 
 from . import __version__
 from .config import AgentConfig
-from .lrms.local import LocalNode
 from .resources import Resources
+from .scheduler.slots import Capacity
 
 
 def record_of(config: AgentConfig, resources: Resources) -> dict[str, str]:
@@ -26,13 +26,12 @@ def record_of(config: AgentConfig, resources: Resources) -> dict[str, str]:
     return record if allocation is None else {**record, "job": allocation.job}
 
 
-def sizes_of(nodes: Sequence[LocalNode]) -> dict[str, str]:
-    """Return what a pilot has on its nodes; memory is told where all of them are limited."""
-    memory_mb = [node.memory_mb for node in nodes]
+def sizes_of(capacity: Capacity, nodes: Sequence[str]) -> dict[str, str]:
+    """Return what a pilot has on nodes of these names; no memory where it is not limited."""
     return {
-        "cores": str(sum(node.cores for node in nodes)),
-        "node_cores": str(max(node.cores for node in nodes)),
-        "gpus": str(sum(len(node.gpus) for node in nodes)),
-        "memory_mb": str(sum(filter(None, memory_mb))) if all(memory_mb) else "",
-        "nodes": ",".join(node.name for node in nodes),
+        "cores": str(capacity.cores),
+        "node_cores": str(capacity.node_cores),
+        "gpus": str(capacity.gpus),
+        "memory_mb": str(capacity.memory_mb or ""),
+        "nodes": ",".join(nodes),
     }

@@ -107,6 +107,6 @@ def _refuse_what_is_not_done(payload: Mapping[str, Any]) -> None:
 def _place(owner: str, wishes: tuple[tuple[str, Any], ...]) -> tuple[str, Shape]:
     """Return where a unit waits, and what it needs; most units of a sweep wish for the same."""
     spec = UnitSpec("", **dict(wishes))
-    shape = Shape(spec.cores, spec.block, spec.gpus, spec.memory_mb)
+    shape = Shape(spec.cores, spec.block, spec.gpus, spec.block_memory_mb)
     label = label_of(spec.affinity_datacenter_label, spec.affinity_machine_label)
     return queue_name(owner, label, shape_of(*shape), spec.priority), shape

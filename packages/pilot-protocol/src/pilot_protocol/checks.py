@@ -22,6 +22,8 @@ LONGEST_TEXT_BYTES = 131_071
 """What Linux allows for one argument or environment entry (``MAX_ARG_STRLEN`` less the terminating NUL)."""
 
 LARGEST_NUMBER = 2**31 - 1
+LEAST_SHARE = 0.001
+"""Of one thing that several may share."""
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,10}")
 _SHOWN_CHARACTERS = 60
@@ -135,6 +137,17 @@ def whole_number(least: int, most: int = LARGEST_NUMBER) -> Check:
         return number
 
     return check
+
+
+def share_or_whole(key: str, value: object) -> float:
+    """Check a whole number from 0, or a share of one between 0 and 1."""
+    if type(value) is float and LEAST_SHARE <= value < 1:
+        return value
+    number = _as_whole(value) if type(value) is not int else value
+    if number is None or not 0 <= number <= LARGEST_NUMBER:
+        allowed = f"a whole number from 0, or a share from {LEAST_SHARE} to 1, is allowed"
+        raise fault(key, f"is {shown(value)}; {allowed}", value)
+    return number
 
 
 def _as_whole(value: object) -> int | None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .checks import choice, flag, path, positive_number, text, text_list, whole_number
+from .checks import choice, flag, path, positive_number, share_or_whole, text, text_list, whole_number
 from .command_checks import arguments, check_command_size, environment
 from .descriptions import Description, Schema, validate
 from .errors import DescriptionError
 from .free_form_checks import file_transfers, options, tags
 from .references import REMOTE_WAYS, input_data, output_data, service_url, unit_ids
-from .specs import PilotSpec, UnitSpec
+from .specs import PLACEMENTS, PilotSpec, UnitSpec
 
 __all__ = [
     "PILOT_SCHEMA",
@@ -60,9 +60,10 @@ UNIT_SCHEMA = Schema(
         "error": path,
         "number_of_processes": whole_number(1),
         "threads_per_process": whole_number(1),
-        "gpus_per_process": whole_number(0),
+        "gpus_per_process": share_or_whole,
         "memory_mb": whole_number(0),
         "spmd_variation": choice("single", "mpi"),
+        "placement": choice(*PLACEMENTS),
         "walltime": positive_number,
         "name": text,
         "tags": tags,
@@ -158,8 +159,20 @@ def validate_compute_unit(description: Mapping[str, object]) -> dict[str, Any]:
         DescriptionError: A key is unknown or missing, a value is not allowed, or the command is too long for Linux.
     """
     payload = validate(UNIT_SCHEMA, description)
+    _check_share(payload)
     check_command_size(payload.get("arguments", ()), payload.get("environment", {}))
     return payload
+
+
+def _check_share(payload: Mapping[str, Any]) -> None:
+    share, count = payload.get("gpus_per_process", 0), payload.get("number_of_processes", 1)
+    if 0 < share < 1 < count and payload.get("spmd_variation") != "mpi":
+        raise DescriptionError(
+            f"gpus_per_process is {share:g} for {count} processes of one program; a share of a GPU needs one process, or "
+            "spmd_variation mpi",
+            key="gpus_per_process",
+            value=share,
+        )
 
 
 def validate_pilot_compute(description: Mapping[str, object]) -> dict[str, Any]:

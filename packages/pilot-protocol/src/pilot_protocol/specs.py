@@ -19,6 +19,12 @@ DEFAULT_PILOT_WALLTIME = 60.0
 DEFAULT_PILOT_FOLDER = "~/agent"
 DEFAULT_MAX_RESTARTS = 3
 
+PLACEMENTS = ("pack", "spread", "whole_nodes")
+"""Where the processes of a unit go: as few nodes as possible, as many as possible, or nodes that it has alone."""
+
+GPU_PARTS = 1000
+"""A GPU may be shared down to its thousandth part."""
+
 
 @dataclass(frozen=True)
 class UnitSpec:
@@ -33,9 +39,13 @@ class UnitSpec:
     error: str = ""
     number_of_processes: int = 1
     threads_per_process: int = 1
-    gpus_per_process: int = 0
+    gpus_per_process: float = 0
+    """Whole, or a share of one GPU."""
     memory_mb: int = 0
+    """Of the whole unit; the ranks of an MPI unit have equal shares."""
     spmd_variation: str = "single"
+    placement: str = "pack"
+    """One of :data:`PLACEMENTS`."""
     walltime: float | None = None
     """Minutes; None is no limit but the pilot's."""
     name: str = ""
@@ -79,9 +89,24 @@ class UnitSpec:
         return self.threads_per_process if self.is_mpi else self.cores
 
     @property
+    def ranks(self) -> int:
+        """Processes that may be on different nodes."""
+        return self.number_of_processes if self.is_mpi else 1
+
+    @property
     def gpus(self) -> int:
-        """GPUs of the whole unit."""
-        return self.number_of_processes * self.gpus_per_process
+        """GPUs of the whole unit, rounded up."""
+        return -(-self.gpu_thousandths // GPU_PARTS)
+
+    @property
+    def gpu_thousandths(self) -> int:
+        """GPUs of the whole unit; processes that share a GPU have as many thousandths of it."""
+        return self.number_of_processes * int(self.gpus_per_process * GPU_PARTS + 1e-6)
+
+    @property
+    def block_memory_mb(self) -> int:
+        """Memory that must be on one node: one rank's of an MPI unit, all of any other."""
+        return -(-self.memory_mb // self.ranks)
 
     @property
     def walltime_s(self) -> float | None:
@@ -183,6 +208,10 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
+def _is_amount(value: Any) -> bool:
+    return _is_count(value) or (type(value) is float and 0 < value < 1)
+
+
 def _is_size(value: Any) -> bool:
     return type(value) is int and value >= 1
 
@@ -216,9 +245,10 @@ def _are_options(value: Any) -> bool:
 _UNIT_SHAPES: Mapping[str, Shape] = {
     **dict.fromkeys(("executable", "working_directory", "input", "output", "error", "name"), _is_text),
     **dict.fromkeys(("affinity_datacenter_label", "affinity_machine_label"), _is_text),
-    **dict.fromkeys(("spmd_variation", "on_dependency_failure"), _is_text),
+    **dict.fromkeys(("spmd_variation", "placement", "on_dependency_failure"), _is_text),
     **dict.fromkeys(("number_of_processes", "threads_per_process"), _is_size),
-    **dict.fromkeys(("gpus_per_process", "memory_mb", "retries", "max_restarts"), _is_count),
+    **dict.fromkeys(("memory_mb", "retries", "max_restarts"), _is_count),
+    "gpus_per_process": _is_amount,
     **dict.fromkeys(("arguments", "file_transfer", "pre_exec", "post_exec"), _are_texts),
     **dict.fromkeys(("input_data", "output_data"), _are_patterns),
     "environment": _are_variables,

@@ -26,23 +26,26 @@ from pilot_agent.events import (
     Fenced,
     LeaseEnded,
     LinkBack,
+    NodeGone,
     ReportConfirmed,
     ReportsFound,
     ServerForgot,
     StopRequested,
+    Swept,
     Tick,
     UnitsClaimed,
 )
 from pilot_agent.scheduler.reservation import MOST_OVERTAKES
 from pilot_agent.scheduler.scheduler import Scheduler
-from pilot_agent.scheduler.slots import NodeSpec
-from pilot_agent.unit_record import PLACED, Cause
+from pilot_agent.scheduler.slots import Capacity, NodeSpec
+from pilot_agent.unit_record import PLACED, SWEEPING, Cause
 
 from .claims import Claims
 from .endings import WALLTIME_OVER
 from .invariants import check
 from .patience import Patience
 from .progress import Progress
+from .sweeps import Sweeps
 from .termination import Termination
 from .unit_table import UnitTable
 
@@ -85,8 +88,9 @@ class AgentCore:
         settings = settings or CoreSettings()
         self.scheduler = Scheduler(nodes, settings.most_overtakes)
         self.table = UnitTable(self.scheduler)
-        self.termination = Termination(self.table, settings.grace_s)
-        self._progress = Progress(self.table, self.termination)
+        self._sweeps = Sweeps(self.table)
+        self.termination = Termination(self.table, self._sweeps, settings.grace_s)
+        self._progress = Progress(self.table, self.termination, self._sweeps)
         self.claims = Claims(self.scheduler)
         self._patience = Patience(self.table, self.termination)
         self._stop_s = settings.stop_s
@@ -108,8 +112,10 @@ class AgentCore:
             Fenced: self._fenced,
             LinkBack: self._link_back,
             ServerForgot: self._server_forgot,
-            ExecutorSilent: lambda event, _now_s: self.scheduler.slots.lose_executor(event.executor),
+            Swept: lambda event, _now_s: self._sweeps.swept(event.executor, event.unit_ids),
+            ExecutorSilent: self._executor_silent,
             ExecutorLost: self._executor_lost,
+            NodeGone: lambda event, _now_s: self.scheduler.slots.give_up_node(event.executor),
             ExecutorUp: lambda event, _now_s: self.scheduler.slots.revive_executor(event.executor),
         }
 
@@ -142,6 +148,10 @@ class AgentCore:
         """Cores on which no unit stands."""
         return self.scheduler.slots.free_cores
 
+    def capacity(self) -> Capacity:
+        """Return what the pilot has on nodes that are not gone."""
+        return self.scheduler.slots.capacity()
+
     def sanity_check(self) -> None:
         """Look whether all the books agree; costs a scan of everything.
 
@@ -168,6 +178,10 @@ class AgentCore:
         self._progress.ended(event.executor, event.ended, now_s)
         self._progress.started(event.executor, event.started, now_s)
         self._progress.retracted(event.executor, event.retracted, now_s)
+
+    def _executor_silent(self, event: ExecutorSilent, now_s: float) -> None:
+        self.scheduler.lose_executor(event.executor)
+        self.termination.lose_node(event.executor, now_s)
 
     def _executor_lost(self, event: ExecutorLost, now_s: float) -> None:
         self._progress.executor_lost(event, now_s)
@@ -209,7 +223,7 @@ class AgentCore:
     def _server_forgot(self, event: ServerForgot, _now_s: float) -> None:
         self.table.reports.outbox += event.ends
         self.table.reports.say_again(
-            record for record in self.table.records.values() if record.phase == PLACED
+            record for record in self.table.records.values() if record.phase in (PLACED, SWEEPING)
         )
 
     # --- what follows from every event ---
@@ -233,7 +247,7 @@ class AgentCore:
         self._patience.check(now_s)
         plan = self.scheduler.plan(now_s, self._stop_s - now_s)
         self._progress.carry_out(plan, now_s)
-        self._patience.keep_aside(plan.too_long, now_s)
+        self._patience.keep_aside(plan.aside, now_s)
 
     def _talk(self, actions: list[Action], now_s: float, *, may_claim: bool) -> None:
         reports = self.table.reports

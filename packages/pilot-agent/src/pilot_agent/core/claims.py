@@ -94,9 +94,11 @@ class Claims:
     def _room_beside(self, reservation: Reservation) -> _Room:
         """Return the room while cores are kept for a unit: what later ones may still take of it."""
         queue = self._scheduler.queue
-        node = reservation.node
-        allowed = max(reservation.spare_cores, 0) + reservation.overtakes_left
-        free = self._scheduler.slots.free_cores - node.free_count + min(node.free_count, allowed)
+        kept = sum(node.free_count for node in reservation.nodes)
+        allowed = (
+            sum(max(spare.cores, 0) for spare in reservation.spares.values()) + reservation.overtakes_left
+        )
+        free = self._scheduler.slots.free_cores - kept + min(kept, allowed)
         cores = free - (queue.cores - reservation.record.shape.cores)
         return _Room(free - (len(queue) - 1), cores, 0, is_wide=True)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from pilot_agent.node.orders import EndRecord
-from pilot_agent.scheduler.placement import Shape
-from pilot_agent.scheduler.slots import NodeSpec
+from pilot_agent.scheduler.node import NodeSpec
+from pilot_agent.scheduler.placement import GPU, Shape
 from pilot_agent.unit_record import Cause, UnitRecord
 
 SIGTERM: Final = 15
@@ -19,6 +19,7 @@ LEASE_LOST: Final = Cause(
     "L", "lost", "the pilot could not reach Redis for as long as its lease", is_hard=True
 )
 EXECUTOR_DIED: Final = Cause("L", "lost", "the process that ran it died")
+NODE_LOST: Final = Cause("L", "lost", "a node that some of its ranks ran on was lost")
 WALLTIME_OVER: Final = Cause("L", "walltime", "the pilot's walltime ended")
 NEVER_STARTED: Final = Cause("U", "")
 NOT_HERE: Final = Cause("H", "")
@@ -77,16 +78,39 @@ def out_of_time(record: UnitRecord) -> Cause:
 
 
 def refusal(unit_id: str, shape: Shape, nodes: Sequence[NodeSpec]) -> str:
-    """Return why no node can ever run a unit of this shape, and what to do."""
+    """Return why the pilot can never run a unit of this shape, and what to do."""
+    asks = f"compute unit {unit_id} asks for"
+    if shape.ranks > 1:
+        return f"{asks} {_refused_ranks(shape, nodes)}"
     cores, gpus, memory_mb = (max(values) for values in zip(*(node[:3] for node in nodes)))
     where = "the pilot has" if len(nodes) == 1 else "the pilot's nodes have at most"
-    asks = f"compute unit {unit_id} asks for"
     if shape.cores > cores:
-        unit = "core" if shape.cores == 1 else "cores"
-        return f"{asks} {shape.cores} {unit}, {where} {cores}; lower number_of_processes or submit it to a larger pilot"
-    if shape.gpus > gpus:
-        unit = "GPU" if shape.gpus == 1 else "GPUs"
-        return f"{asks} {shape.gpus} {unit}, {where} {gpus}; lower gpus_per_process or submit it to a larger pilot"
+        return f"{asks} {_cores(shape.cores)}, {where} {cores}; lower number_of_processes or submit it to a larger pilot"
+    if shape.gpus > gpus * GPU:
+        return f"{asks} {_gpus(shape.gpus)}, {where} {gpus}; lower gpus_per_process or submit it to a larger pilot"
     if shape.memory_mb > memory_mb:
         return f"{asks} {shape.memory_mb} MB, {where} {memory_mb} MB; lower memory_mb or submit it to a larger pilot"
     return f"{asks} cores, GPUs and memory that no single node of the pilot has together; ask for less"
+
+
+def _refused_ranks(shape: Shape, nodes: Sequence[NodeSpec]) -> str:
+    need = shape.rank
+    parts = [_cores(need.cores)]
+    if need.gpus:
+        parts.append(_gpus(need.gpus))
+    if need.memory_mb:
+        parts.append(f"{need.memory_mb} MB")
+    room = sum(node.room(shape) for node in nodes)
+    has = f"the pilot's {len(nodes)} nodes have" if len(nodes) > 1 else "the pilot has"
+    return (
+        f"{shape.ranks} ranks of {', '.join(parts)} each, {has} room for {room}; lower number_of_processes or what each "
+        "asks for, or submit it to a larger pilot"
+    )
+
+
+def _cores(count: int) -> str:
+    return f"{count} core" if count == 1 else f"{count} cores"
+
+
+def _gpus(thousandths: int) -> str:
+    return f"{thousandths / GPU:g} GPU" if thousandths <= GPU else f"{thousandths / GPU:g} GPUs"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from pilot_agent.actions import Action, SendPlace, SendRetract, SendSignal, SendStart
+from pilot_agent.actions import Action, SendPlace, SendRetract, SendSignal, SendStart, SendSweep
 
 
 class Frames:
@@ -19,6 +19,7 @@ class Frames:
         self._orders: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
         self._places: defaultdict[int, list[tuple[str, list[int]]]] = defaultdict(list)
         self._signals: defaultdict[int, list[tuple[str, int]]] = defaultdict(list)
+        self._sweeps: defaultdict[int, list[tuple[str, int, int]]] = defaultdict(list)
 
     def retract(self, executor: int, unit_id: str) -> None:
         """Ask for a chained unit."""
@@ -36,9 +37,13 @@ class Frames:
         """Signal a unit."""
         self._signals[executor].append((unit_id, number))
 
+    def sweep(self, executor: int, unit_id: str, attempt: int, number: int) -> None:
+        """Signal all that is of a unit on the node of an executor."""
+        self._sweeps[executor].append((unit_id, attempt, number))
+
     def forget(self, executor: int) -> None:
         """Drop what was meant for an executor that is lost."""
-        for gathered in (self._retracts, self._orders, self._places, self._signals):
+        for gathered in (self._retracts, self._orders, self._places, self._signals, self._sweeps):
             gathered.pop(executor, None)
 
     def take(self) -> list[Action]:
@@ -56,4 +61,7 @@ class Frames:
         if self._signals:
             actions += [SendSignal(executor, signals) for executor, signals in self._signals.items()]
             self._signals.clear()
+        if self._sweeps:
+            actions += [SendSweep(executor, sweeps) for executor, sweeps in self._sweeps.items()]
+            self._sweeps.clear()
         return actions

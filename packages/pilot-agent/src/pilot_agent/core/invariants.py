@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from pilot_agent.scheduler.node import Node
+from pilot_agent.scheduler.placement import GPU, WHOLE_NODES, Part, Placement
+from pilot_agent.scheduler.reservation import Spare
 from pilot_agent.scheduler.scheduler import Scheduler
-from pilot_agent.scheduler.slots import Node
-from pilot_agent.unit_record import ASIDE, CHAINED, CONFIRMING, PLACED, WAITING, UnitRecord
+from pilot_agent.unit_record import ASIDE, CHAINED, CONFIRMING, PLACED, SWEEPING, WAITING, UnitRecord
 
 from .unit_table import UnitTable
 
@@ -42,7 +44,7 @@ def _require(holds: bool, message: str) -> None:  # noqa: FBT001 - reads as an a
 
 
 def _is_on(record: UnitRecord, node: Node) -> bool:
-    return record.placement is not None and record.placement.node == node.index
+    return record.placement is not None and node.index in record.placement.nodes
 
 
 def _check_phase(record: UnitRecord, table: UnitTable) -> None:
@@ -59,36 +61,51 @@ def _check_phase(record: UnitRecord, table: UnitTable) -> None:
         )
         if is_there
     ]
-    expected = PLACED if record.phase == CONFIRMING else record.phase
+    expected = PLACED if record.phase in (CONFIRMING, SWEEPING) else record.phase
     _require(where == [expected], f"{record!r} is found as {where}")
     _require(
         record.is_retracting == (record.id in chains.retracting), f"{record!r} is or is not being retracted"
     )
-    needs_order = record.phase != PLACED
+    needs_order = record.phase not in (PLACED, SWEEPING)
     _require((record.order is not None) == needs_order, f"{record!r} has or lacks its order")
     if record.placement is not None:
-        count = bin(record.placement.cores).count("1")
-        _require(count == record.shape.cores, f"{record!r} has {count} cores")
+        _check_placement(record, record.placement)
+
+
+def _check_placement(record: UnitRecord, placement: Placement) -> None:
+    shape = record.shape
+    count = sum(bin(part.cores).count("1") for part in placement.parts)
+    has_enough = count >= shape.cores if shape.policy == WHOLE_NODES else count == shape.cores
+    _require(has_enough, f"{record!r} has {count} cores")
+    ranks = sum(part.ranks for part in placement.parts)
+    _require(ranks == shape.ranks, f"{record!r} has room for {ranks} ranks")
 
 
 def _check_node(node: Node, records: Iterable[UnitRecord]) -> None:
     taken, memory_mb = 0, 0
-    gpus: list[int] = []
-    for record in records:
-        if record.placement is not None:
-            _require(not taken & record.placement.cores, f"a core of {record!r} is taken twice")
-            taken |= record.placement.cores
-            gpus += record.placement.gpus
-            memory_mb += record.shape.memory_mb
+    gpus = [GPU] * node.spec.gpus
+    for record, part in _parts_on(node, records):
+        _require(not taken & part.cores, f"a core of {record!r} is taken twice")
+        taken |= part.cores
+        need = record.shape.rank
+        memory_mb += part.ranks * need.memory_mb
+        for gpu in part.gpus:
+            gpus[gpu] -= min(need.gpus, GPU)
     everything = (1 << node.spec.cores) - 1
     _require(node.free == everything ^ taken, f"node {node.index}: free {node.free:b}, taken {taken:b}")
     _require(node.free_count == bin(node.free).count("1"), f"node {node.index}: {node.free_count} cores free")
-    _require(
-        sorted([*gpus, *node.free_gpus]) == list(range(node.spec.gpus)), f"node {node.index}: GPUs {gpus}"
-    )
+    left = [GPU if gpu in node.gpus.whole else node.gpus.shared.get(gpu, 0) for gpu in range(node.spec.gpus)]
+    _require(gpus == left, f"node {node.index}: thousandths of GPUs {left} are free, not {gpus}")
     _require(
         node.free_memory_mb == node.spec.memory_mb - memory_mb, f"node {node.index}: {memory_mb} MB taken"
     )
+
+
+def _parts_on(node: Node, records: Iterable[UnitRecord]) -> Iterator[tuple[UnitRecord, Part]]:
+    for record in records:
+        for part in record.placement.parts if record.placement is not None else ():
+            if part.node == node.index:
+                yield record, part
 
 
 def _check_counts(scheduler: Scheduler, records: Iterable[UnitRecord]) -> None:
@@ -104,7 +121,9 @@ def _check_counts(scheduler: Scheduler, records: Iterable[UnitRecord]) -> None:
     count = scheduler.chains.count + len(scheduler.chains.retracting)
     _require(count == len(chained), f"{count} units are chained, not {len(chained)}")
     running = Counter(
-        (record.executor, record.shape.cores) for record in records if record.placement is not None
+        (record.executor, record.shape.cores)
+        for record in records
+        if record.placement is not None and not record.is_alone
     )
     for executor, widths in enumerate(scheduler.chains.running):
         for width, number in widths.items():
@@ -123,13 +142,16 @@ def _check_reservation(scheduler: Scheduler, records: Iterable[UnitRecord]) -> N
     _require(
         reservation.record in scheduler.queue, f"{reservation.record!r} has a reservation, but does not wait"
     )
-    guests = [record for record in records if record.guest_of == reservation.serial]
-    spare = reservation.node.spec.cores - reservation.record.shape.cores
-    left = spare - sum(record.shape.cores for record in guests)
-    _require(
-        reservation.spare_cores == left, f"the reservation leaves {left} cores, not {reservation.spare_cores}"
-    )
-    _require(left >= 0, f"guests took {-left} reserved cores")
+    for index, spare in reservation.spares.items():
+        node, ranks = scheduler.slots.nodes[index], reservation.shares[index]
+        guests = [
+            record for record in records if record.guest_of == reservation.serial and _is_on(record, node)
+        ]
+        left = Spare(node, reservation.record.shape, ranks).cores - sum(guest.shape.cores for guest in guests)
+        _require(
+            spare.cores == left, f"the reservation leaves {left} cores on node {index}, not {spare.cores}"
+        )
+        _require(left >= 0, f"guests took {-left} reserved cores of node {index}")
 
 
 def _check_reports(table: UnitTable) -> None:

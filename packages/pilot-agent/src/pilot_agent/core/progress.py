@@ -11,12 +11,14 @@ from typing import Any
 
 from pilot_agent.actions import ReportItem
 from pilot_agent.events import ClaimedUnit, ExecutorLost
-from pilot_agent.scheduler.placement import Placement
-from pilot_agent.scheduler.scheduler import Plan
-from pilot_agent.unit_record import CHAINED, CONFIRMING, PLACED, UnitRecord
+from pilot_agent.node.orders import EndRecord
+from pilot_agent.scheduler.placement import Placement, rank_slots
+from pilot_agent.scheduler.plan import Plan
+from pilot_agent.unit_record import CHAINED, CONFIRMING, PLACED, SWEEPING, UnitRecord
 from pilot_protocol.unit_ops import STALE, UNKNOWN
 
 from .endings import EXECUTOR_DIED, NEVER_STARTED, refusal
+from .sweeps import Sweeps
 from .termination import Termination
 from .unit_table import UnitTable
 
@@ -27,10 +29,12 @@ class Progress:
     Args:
         table: The units.
         termination: Ends those that must not run.
+        sweeps: Ends those on several nodes.
     """
 
-    def __init__(self, table: UnitTable, termination: Termination) -> None:
+    def __init__(self, table: UnitTable, termination: Termination, sweeps: Sweeps) -> None:
         self._table = table
+        self._sweeps = sweeps
         self._termination = termination
         self._arrivals = 0
 
@@ -47,7 +51,7 @@ class Progress:
         record = UnitRecord(unit, self._arrivals)
         if self._termination.is_draining:
             table.reports.add(ReportItem(unit.id, unit.attempt, NEVER_STARTED.letter))
-        elif table.scheduler.slots.fits_ever(record.shape):
+        elif table.scheduler.slots.fits_with_all(record.shape):
             table.records[unit.id] = record
             table.scheduler.add(record, now_s)
         else:
@@ -97,6 +101,10 @@ class Progress:
         )
         if placement is not None and placement.gpus:
             order["gpus"] = list(placement.gpus)
+        if record.is_alone:
+            order["alone"] = True
+        if record.is_mpi and placement is not None:
+            order["ranks"] = [list(slot) for slot in rank_slots(placement, record.shape)]
         self._table.frames.start(record.executor, order)
 
     def _watch(self, record: UnitRecord, now_s: float) -> None:
@@ -137,29 +145,41 @@ class Progress:
 
     def ended(self, executor: int, ended: Iterable[Sequence[Any]], now_s: float) -> None:
         """Report units that ended; the cores of each are free, or its successor's."""
-        records, scheduler = self._table.records, self._table.scheduler
         successors = []
         tally: dict[int, list[float]] = {}
         for unit_id, attempt, end, next_id in ended:
-            record = records.get(unit_id)
-            if record is None or record.attempt != attempt or record.executor != executor:
+            record = self._ran_at(executor, unit_id, attempt)
+            if record is None:
                 continue
-            placement = record.placement
-            successor = records.get(next_id) if next_id is not None else None
-            if successor is None:
-                scheduler.vacate(record)
-            else:
-                scheduler.hand_over(record, successor)
+            if not record.is_alone:
+                sums = tally.setdefault(record.shape.cores, [0, 0.0])
+                sums[0] += 1
+                sums[1] += end["t1"] - end["t0"]
+            successor = self._table.records.get(next_id)
+            self._close(record, end, successor)
+            if successor is not None:
                 successors.append(successor)
-            sums = tally.setdefault(record.shape.cores, [0, 0.0])
-            sums[0] += 1
-            sums[1] += end["t1"] - end["t0"]
-            self._table.close_ended(record, end, placement)
         for width, (count, run_s) in tally.items():
-            scheduler.rates.note(width, int(count), run_s, now_s)
+            self._table.scheduler.rates.note(width, int(count), run_s, now_s)
         for successor in successors:
             if successor.phase == PLACED:
                 self._take_over(successor, now_s)
+
+    def _ran_at(self, executor: int, unit_id: str, attempt: int) -> UnitRecord | None:
+        record = self._table.records.get(unit_id)
+        is_meant = record is not None and record.attempt == attempt and record.executor == executor
+        return record if is_meant else None
+
+    def _close(self, record: UnitRecord, end: EndRecord, successor: UnitRecord | None) -> None:
+        if record.far_executors:
+            self._sweeps.end(record, end)
+            return
+        placement = record.placement
+        if successor is None:
+            self._table.scheduler.vacate(record)
+        else:
+            self._table.scheduler.hand_over(record, successor)
+        self._table.close_ended(record, end, placement)
 
     def _take_over(self, record: UnitRecord, now_s: float) -> None:
         if record.order is not None:
@@ -190,8 +210,17 @@ class Progress:
         self.ended(
             executor, [(unit_id, attempt, end, None) for unit_id, attempt, end, *_ in event.ended], now_s
         )
-        for record in [record for record in table.records.values() if record.executor == executor]:
-            ran = record.phase == PLACED or (record.id, record.attempt) in begun
-            table.close(record, record.cause or (EXECUTOR_DIED if ran else NEVER_STARTED))
         table.frames.forget(executor)
-        table.scheduler.slots.lose_executor(executor)
+        table.scheduler.lose_executor(executor)
+        for record in [record for record in table.records.values() if record.executor == executor]:
+            if record.phase == SWEEPING:
+                continue
+            ran = record.phase == PLACED or (record.id, record.attempt) in begun
+            cause = record.cause or (EXECUTOR_DIED if ran else NEVER_STARTED)
+            if ran and record.far_executors:
+                record.cause = cause
+                self._sweeps.end(record, None)
+            else:
+                table.close(record, cause)
+        self._termination.lose_node(executor, now_s)
+        self._sweeps.lose(executor)

@@ -121,8 +121,8 @@ class Reports:
         placement = record.placement
         if placement is None:
             return ReportItem(record.id, record.attempt, "R")
-        cores = self._slots.text(placement.cores)
-        return ReportItem(record.id, record.attempt, "R", cores=cores, node=placement.node)
+        cores = self._slots.texts(placement)
+        return ReportItem(record.id, record.attempt, "R", cores=cores, nodes=placement.nodes)
 
     def answer(self, outcomes: str, now_s: float) -> Iterator[tuple[ReportItem, str]]:
         """Take Redis's answer; yield the ``R`` items that were decided, with their outcome.

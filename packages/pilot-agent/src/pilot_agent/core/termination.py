@@ -7,7 +7,7 @@ start of its unit on the same connection, so it never comes too early.
 
 from __future__ import annotations
 
-from pilot_agent.unit_record import CHAINED, PLACED, Cause, UnitRecord
+from pilot_agent.unit_record import CHAINED, PLACED, SWEEPING, Cause, UnitRecord
 
 from .deadlines import GIVE_BACK, KILL, WALLTIME
 from .endings import (
@@ -15,11 +15,13 @@ from .endings import (
     DROPPED,
     LEASE_LOST,
     NEVER_STARTED,
+    NODE_LOST,
     NOT_HERE,
     SIGKILL,
     SIGTERM,
     out_of_time,
 )
+from .sweeps import Sweeps
 from .unit_table import UnitTable
 
 
@@ -28,11 +30,13 @@ class Termination:
 
     Args:
         table: The units.
+        sweeps: Kills what units have on other nodes.
         grace_s: Time between SIGTERM and SIGKILL.
     """
 
-    def __init__(self, table: UnitTable, grace_s: float) -> None:
+    def __init__(self, table: UnitTable, sweeps: Sweeps, grace_s: float) -> None:
         self._table = table
+        self._sweeps = sweeps
         self._grace_s = grace_s
         self.is_draining = False
         """True: what has not started goes back to Redis."""
@@ -56,6 +60,8 @@ class Termination:
         elif record.phase == CHAINED:
             record.cause = _weightier(record.cause, cause)
             self.retract(record)
+        elif record.phase == SWEEPING:
+            record.cause = _weightier(record.cause, cause)
         else:
             self._table.close(record, cause)
 
@@ -69,17 +75,28 @@ class Termination:
         """Give a unit that does not run back to Redis."""
         if record.phase == CHAINED:
             self.retract(record)
-        elif record.phase != PLACED:
+        elif record.phase not in (PLACED, SWEEPING):
             self._table.close(record, NEVER_STARTED)
 
     def _end_run(self, record: UnitRecord, cause: Cause, now_s: float) -> None:
         record.cause = _weightier(record.cause, cause)
         if cause.is_hard:
-            self._table.frames.signal(record.executor, record.id, SIGKILL)
+            self._kill(record)
         elif not record.is_told_to_end:
             self._table.frames.signal(record.executor, record.id, SIGTERM)
             self._table.deadlines.add(now_s + self._grace_s, KILL, record)
         record.is_told_to_end = True
+
+    def lose_node(self, executor: int, now_s: float) -> None:
+        """End units that ran on the node of an executor among others."""
+        for record in self._table.records.values():
+            if record.phase == PLACED and executor in record.far_executors:
+                self._end_run(record, NODE_LOST, now_s)
+
+    def _kill(self, record: UnitRecord) -> None:
+        self._table.frames.signal(record.executor, record.id, SIGKILL)
+        if record.far_executors:
+            self._sweeps.kill(record)
 
     def watch(self, record: UnitRecord, now_s: float) -> None:
         """See to it that a unit which starts now ends in time; at once if nothing should run any more."""
@@ -94,8 +111,10 @@ class Termination:
         for kind, record in self._table.deadlines.due(now_s):
             if kind == GIVE_BACK:
                 self._table.close(record, NOT_HERE)
+            elif record.phase == SWEEPING:
+                continue
             elif kind == KILL:
-                self._table.frames.signal(record.executor, record.id, SIGKILL)
+                self._kill(record)
             elif record.cause is None:
                 self._end_run(record, out_of_time(record), now_s)
 

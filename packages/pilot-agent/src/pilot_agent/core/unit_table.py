@@ -54,9 +54,9 @@ class UnitTable:
         else:
             self.scheduler.vacate(record)
         if cause.letter:
-            cores, node = self._where(placement)
+            cores, nodes = self._where(placement)
             item = ReportItem(
-                record.id, record.attempt, cause.letter, cause.reason, cause.message, None, cores, node
+                record.id, record.attempt, cause.letter, cause.reason, cause.message, None, cores, nodes
             )
             self.reports.add(item)
         self.forget(record)
@@ -65,9 +65,11 @@ class UnitTable:
         """Remove a unit that ended on ``placement``, which it does not hold any more, and report how."""
         cause = record.cause
         if cause is None or cause.letter:
-            cores, node = self._where(placement)
+            cores, nodes = self._where(placement)
             letter, reason, message = judge(end, cause)
-            self.reports.add(ReportItem(record.id, record.attempt, letter, reason, message, end, cores, node))
+            self.reports.add(
+                ReportItem(record.id, record.attempt, letter, reason, message, end, cores, nodes)
+            )
         self.forget(record)
 
     def take_superseding(self) -> list[ClaimedUnit]:
@@ -85,9 +87,5 @@ class UnitTable:
             held[record.id] = max(attempt, held.get(record.id, 0))
         return list(held.items())
 
-    def _where(self, placement: Placement | None) -> tuple[str, int]:
-        return (
-            (self.scheduler.slots.text(placement.cores), placement.node)
-            if placement is not None
-            else ("", -1)
-        )
+    def _where(self, placement: Placement | None) -> tuple[str, tuple[int, ...]]:
+        return ("", ()) if placement is None else (self.scheduler.slots.texts(placement), placement.nodes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -59,7 +60,8 @@ class MpiUnits:
         self._running: dict[str, Running] = {}
         self._failed_s: dict[str, float] = {}
         self._look_s = 0.0
-        self._sweeping: set[Owner] = set()
+        self._sweeping: Counter[Owner] = Counter()
+        """How often each is to be answered."""
         self._sweep_s = 0.0
 
     @property
@@ -103,21 +105,20 @@ class MpiUnits:
         for unit, attempt, signum in requests:
             owner = Owner(str(unit), str(attempt))
             if signum == signal.SIGKILL:
-                self._sweeping.add(owner)
+                self._sweeping[owner] += 1
                 self._sweep_s = 0.0
                 continue
             for pid in self._marked({owner}):
                 send(pid, signum)
 
     def swept(self, now_s: float) -> list[str]:
-        """Kill what is to be killed; return the units of which nothing is left any more."""
+        """Kill what is to be killed; return the units of which nothing is left any more, once for each time it was asked."""
         self._sweep_s = now_s + SWEEP_AGAIN_S
         asked = set(self._sweeping)
         if asked:
             kill(lambda: self._marked(asked))
         left = set(marked_processes(self._sandbox).values()) if asked else set()
-        self._sweeping = asked & left
-        return [owner.unit for owner in asked - left]
+        return [owner.unit for owner in asked - left for _ in range(self._sweeping.pop(owner))]
 
     def kill_all(self) -> None:
         """End everything of the pilot on this machine, but what its other executor looks after, if the head lives."""

@@ -26,6 +26,8 @@ _OF_THE_NODE = re.compile(
     r"|PBS_(NODENUM|TASKNUM|VNODENUM)"
 )
 """Variables that say something of one node, or of one login there."""
+_OF_THE_LAUNCH = re.compile(r"(SLURM|PMI|PMIX|ALPS|PALS)_.*")
+"""Variables that say how the executor itself was started."""
 
 
 def unit_environment_of_node(own: Mapping[str, str], heads: Mapping[str, str]) -> dict[str, str]:
@@ -35,11 +37,12 @@ def unit_environment_of_node(own: Mapping[str, str], heads: Mapping[str, str]) -
         own: Environment of the executor, which may be that of a bare login.
         heads: What units inherit on the head's node.
     """
-    mine = unit_base_environment(own)
-    return {
-        **mine,
-        **{name: value for name, value in heads.items() if not _OF_THE_NODE.fullmatch(name)},
+    mine = {
+        name: value
+        for name, value in unit_base_environment(own).items()
+        if _OF_THE_NODE.fullmatch(name) or not _OF_THE_LAUNCH.fullmatch(name)
     }
+    return {**mine, **{name: value for name, value in heads.items() if not _OF_THE_NODE.fullmatch(name)}}
 
 
 def arrange_descriptors() -> None:

@@ -19,7 +19,9 @@ from collections.abc import Sequence
 from pilot_agent.node.exits import ENDED_TOO_OFTEN, FINAL_CODES
 from pilot_agent.node.launcher import spawn_python
 from pilot_agent.node.surroundings import say
+from pilot_agent.settings_file import read_private
 from pilot_agent.spawn.end_signals import ignore_end_signals
+from pilot_agent.spawn.foreign_ranks import kill_foreign_ranks
 from pilot_agent.spawn.leftovers import are_gone_within
 from pilot_agent.spawn.prctl import become_subreaper
 from pilot_agent.spawn.process_tree import kill_descendants
@@ -35,10 +37,12 @@ class Warden:
 
     Args:
         posting: What each executor is told, but for the guard.
+        sandbox: The pilot's folder; empty where it cannot be told, and no executor can serve.
     """
 
-    def __init__(self, posting: dict[str, object]) -> None:
+    def __init__(self, posting: dict[str, object], sandbox: str) -> None:
         self._posting = posting
+        self._sandbox = sandbox
         self._restarts: list[float] = []
 
     def run(self) -> int:
@@ -48,8 +52,7 @@ class Warden:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         while True:
             code = self._run_executor()
-            kill_descendants(os.getpid())
-            are_gone_within(_LEFTOVERS_S)
+            self._end_leftovers()
             if code in FINAL_CODES:
                 return code
             say(f"warden: the executor ended with code {code}")
@@ -65,6 +68,13 @@ class Warden:
             return _wait_for(executor)
         finally:
             os.close(kept)
+
+    def _end_leftovers(self) -> None:
+        """Kill what the executor has started, and what launchers on other nodes have started here for its pilot."""
+        kill_descendants(os.getpid())
+        if self._sandbox:
+            kill_foreign_ranks(self._sandbox)
+        are_gone_within(_LEFTOVERS_S)
 
     def _may_restart(self, now_s: float) -> bool:
         self._restarts = [moment for moment in self._restarts if now_s - moment < RESTART_WINDOW_S]
@@ -92,4 +102,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default="", help="what the batch system calls this node")
     options = parser.parse_args((sys.argv[1:] if arguments is None else list(arguments))[1:])
     heads = options.head.split(",")
-    return Warden({"settings": options.settings, "heads": heads, "name": options.name}).run()
+    posting = {"settings": options.settings, "heads": heads, "name": options.name}
+    return Warden(posting, _sandbox_of(options.settings)).run()
+
+
+def _sandbox_of(settings: str) -> str:
+    try:
+        return str(read_private(settings)["sandbox"])
+    except (OSError, ValueError):  # its executor says so
+        return ""

@@ -13,31 +13,12 @@ from pilot_agent.rate import Rates
 from pilot_agent.unit_record import ASIDE, CHAINED, PLACED, WAITING, UnitRecord
 
 from .chains import ChainRooms, Chains
+from .node import NodeSpec
 from .placement import Placement, Shape
+from .plan import Plan
 from .queue import WaitingQueue
 from .reservation import MOST_OVERTAKES, Reservation
-from .slots import NodeSpec, Slots
-
-
-class Plan:
-    """What one turn of the scheduler decided.
-
-    Attributes:
-        placed: Units that got a slot; whoever reads the plan says in which phase they are then.
-        chained: Units for the executor named in them.
-        recalled: Chained units that their executor is to give back.
-        released: Chained units that got cores after all.
-        too_long: Units that could not end in the time that is left; they are put aside.
-    """
-
-    __slots__ = ("chained", "placed", "recalled", "released", "too_long")
-
-    def __init__(self) -> None:
-        self.placed: list[UnitRecord] = []
-        self.chained: list[UnitRecord] = []
-        self.recalled: list[UnitRecord] = []
-        self.released: list[UnitRecord] = []
-        self.too_long: list[UnitRecord] = []
+from .slots import Slots
 
 
 class Scheduler:
@@ -153,8 +134,7 @@ class Scheduler:
         if record is None:
             return
         self.chains.remove(record)
-        if self.reservation is not None and self.reservation.node is self.slots.node_of_executor[executor]:
-            self._note_overtaker(record)
+        self._note_overtaker(record, placement)
         self._occupy(record, placement, executor, now_s)
         plan.released.append(record)
 
@@ -165,9 +145,9 @@ class Scheduler:
             record = self.queue.first(blocked)
             if record is None:
                 return
-            if record.walltime_s > longest_s:
+            if record.walltime_s > longest_s or not self._may_fit(record):
                 self._put_aside(record)
-                plan.too_long.append(record)
+                plan.aside.append(record)
             elif self._place(record, now_s):
                 plan.placed.append(record)
             elif not blocked and self._chain(record, rooms):
@@ -178,6 +158,9 @@ class Scheduler:
                 if not blocked and not rooms.serves(record):
                     self._reserve(record)
                 blocked.add(record.shape)
+
+    def _may_fit(self, record: UnitRecord) -> bool:
+        return not self.slots.gone or self.slots.fits_ever(record.shape)
 
     def _place(self, record: UnitRecord, now_s: float) -> bool:
         if not self.slots.free_cores:
@@ -190,26 +173,27 @@ class Scheduler:
         return True
 
     def _find(self, record: UnitRecord) -> Placement | None:
-        reservation = self.reservation
+        reservation, shape = self.reservation, record.shape
         if reservation is None or record is reservation.record or record.goes_before(reservation.record):
-            return self.slots.take(record.shape)
-        placement = self.slots.take(record.shape, reservation.node.index)
+            return self.slots.take(shape)
+        placement = self.slots.take(shape, reservation.bitmap)
+        if placement is None:
+            placement = self.slots.take_on_first(reservation.with_spare(shape), shape)
+        if placement is None and reservation.overtakes_left:
+            placement = self.slots.take(shape)
         if placement is not None:
-            return placement
-        if not reservation.overtakes_left and not reservation.has_spare(record.shape):
-            return None
-        placement = self.slots.take_on(reservation.node, record.shape)
-        if placement is not None:
-            self._note_overtaker(record)
+            self._note_overtaker(record, placement)
         return placement
 
-    def _note_overtaker(self, record: UnitRecord) -> None:
-        """Count a unit that takes cores on the reserved node although it stands behind."""
+    def _note_overtaker(self, record: UnitRecord, placement: Placement) -> None:
+        """Count a unit that takes cores on a reserved node although it stands behind."""
         reservation = self.reservation
         if reservation is None or record.goes_before(reservation.record):
             return
-        if reservation.has_spare(record.shape):
-            reservation.enter(record)
+        if not any(reservation.holds(node) for node in placement.nodes):
+            return
+        if reservation.has_spare(placement.node, record.shape):
+            reservation.enter(record, placement.node)
         else:
             reservation.record.overtaken += 1
 
@@ -225,13 +209,30 @@ class Scheduler:
 
     def _reserve(self, record: UnitRecord) -> None:
         if self.reservation is None or self.reservation.record is not record:
-            self._serial += 1
-            node = self.slots.roomiest(record.shape)
-            self.reservation = Reservation(self._serial, record, node, self._most_overtakes)
+            shares = self.slots.roomiest(record.shape)
+            if shares:  # else nodes are missing, and may come back
+                self._serial += 1
+                self.reservation = Reservation(
+                    self._serial, record, shares, self.slots.nodes, self._most_overtakes
+                )
+
+    def lose_executor(self, executor: int) -> None:
+        """Let nothing start where an executor is lost; what was kept there is to be kept elsewhere."""
+        self.slots.lose_executor(executor)
+        if self.reservation is not None and self.reservation.holds(
+            self.slots.node_of_executor[executor].index
+        ):
+            self.reservation = None
 
     def _occupy(self, record: UnitRecord, placement: Placement, executor: int, now_s: float) -> None:
         record.placement = placement
         record.executor = executor
+        if placement.others:
+            record.far_executors = tuple(
+                sorted({*map(self.slots.executor_of, placement.others)} - {executor})
+            )
+        if record.is_alone:
+            return
         running = self.chains.running[executor]
         width = record.shape.cores
         count = running.get(width, 0)
@@ -251,8 +252,9 @@ class Scheduler:
         if placement is None:
             return
         if record.guest_of and self.reservation is not None:
-            self.reservation.leave(record)
-        self.chains.running[record.executor][record.shape.cores] -= 1
+            self.reservation.leave(record, placement.node)
+        if not record.is_alone:
+            self.chains.running[record.executor][record.shape.cores] -= 1
         self.slots.give(placement, record.shape)
         record.placement = None
 
@@ -271,7 +273,7 @@ class Scheduler:
         if self.reservation is not None:
             self._pass_on(self.reservation, record, successor, was_chained=was_chained)
         if record.shape.gpus or record.shape.memory_mb:
-            self.slots.nodes[placement.node].give_gpus_and_memory(placement, record.shape)
+            self.slots.nodes[placement.node].give_gpus_and_memory(placement.first, record.shape)
             placement = Placement(placement.node, placement.cores)
         record.placement = None
         successor.placement = placement
@@ -281,16 +283,11 @@ class Scheduler:
         self, reservation: Reservation, record: UnitRecord, successor: UnitRecord, *, was_chained: bool
     ) -> None:
         """Let the successor of a guest be a guest; another one has overtaken the unit that waits."""
+        placement = record.placement
+        if placement is None or not reservation.holds(placement.node):
+            return
         if record.guest_of == reservation.serial:
-            reservation.leave(record)
-            reservation.enter(successor)
-        elif (
-            was_chained
-            and reservation.node.index == _node(record)
-            and not successor.goes_before(reservation.record)
-        ):
+            reservation.leave(record, placement.node)
+            reservation.enter(successor, placement.node)
+        elif was_chained and not successor.goes_before(reservation.record):
             reservation.record.overtaken += 1
-
-
-def _node(record: UnitRecord) -> int:
-    return record.placement.node if record.placement is not None else -1

@@ -1,98 +1,33 @@
-"""What is free on each node: cores, GPUs, memory. Says what fits where; who goes next is decided elsewhere.
+"""What is free on all nodes of a pilot. Says what fits where; who goes next is decided elsewhere.
 
-Invariant: the free cores of a node are all its cores but those of the placements taken and not given back.
+Invariant: the index knows for each node in use how many cores are free on it, and 0 for the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from pilot_agent.core_ranges import core_ranges
 
-from .placement import Placement, Shape, choose_cores, core_numbers, first_core
+from .node import Node, NodeSpec
+from .node_index import NodeIndex, numbers
+from .placement import PACK, SPREAD, Part, Placement, Shape, core_numbers, first_core
+from .spreading import Room, even_shares, packed_shares
+
+__all__ = ["Capacity", "Node", "NodeSpec", "Slots"]
 
 _NAMES_KEPT = 4096
-_PLAIN = (1, 0, 0)
 
 
-class NodeSpec(NamedTuple):
-    """What a pilot has on one node.
-
-    Attributes:
-        cores: Number of cores.
-        gpus: Number of GPUs, ids 0 to n-1.
-        memory_mb: For all units together; 0: not counted.
-        executors: How many executors serve the node; each owns a run of neighboring cores.
-    """
+class Capacity(NamedTuple):
+    """What the nodes in use have together; ``node_cores`` is the largest one's, ``memory_mb`` too (0: not counted)."""
 
     cores: int
-    gpus: int = 0
-    memory_mb: int = 0
-    executors: int = 1
-
-
-class Node:
-    """One node and what is free on it."""
-
-    def __init__(self, index: int, spec: NodeSpec, first_executor: int) -> None:
-        self.index = index
-        self.spec = spec
-        self.free = (1 << spec.cores) - 1
-        self.free_count = spec.cores
-        self.free_gpus = list(range(spec.gpus))
-        self.free_memory_mb = spec.memory_mb
-        self.executors = range(first_executor, first_executor + spec.executors)
-        self.alive = list(self.executors)
-        self.owners: list[int] = []
-        self.assign_owners()
-
-    def assign_owners(self) -> None:
-        """Give each core to its executor, or to another one that lives where its own is lost."""
-        share = [
-            self.executors[core * self.spec.executors // self.spec.cores] for core in range(self.spec.cores)
-        ]
-        alive = self.alive
-        self.owners = [
-            owner if owner in alive else alive[core % len(alive)] if alive else owner
-            for core, owner in enumerate(share)
-        ]
-
-    def fits_empty(self, shape: Shape) -> bool:
-        """Whether the node could run the unit if nothing else ran."""
-        spec = self.spec
-        has_memory = not spec.memory_mb or shape.memory_mb <= spec.memory_mb
-        return shape.cores <= spec.cores and shape.gpus <= spec.gpus and has_memory
-
-    def take(self, shape: Shape) -> Placement | None:
-        """Take what a unit needs, None when that is not free."""
-        cores, gpus, memory_mb = shape
-        if cores > self.free_count or not self.alive:
-            return None
-        taken_gpus: tuple[int, ...] = ()
-        if shape != _PLAIN:
-            if gpus > len(self.free_gpus) or (self.spec.memory_mb and memory_mb > self.free_memory_mb):
-                return None
-            taken_gpus = tuple(self.free_gpus[:gpus])
-            del self.free_gpus[:gpus]
-            self.free_memory_mb -= memory_mb
-        chosen = choose_cores(self.free, cores)
-        self.free ^= chosen
-        self.free_count -= cores
-        return Placement(self.index, chosen, taken_gpus)
-
-    def give_gpus_and_memory(self, placement: Placement, shape: Shape) -> None:
-        """Take back all but the cores."""
-        if placement.gpus:
-            self.free_gpus = sorted([*self.free_gpus, *placement.gpus])
-        self.free_memory_mb += shape.memory_mb
-
-    def give(self, placement: Placement, shape: Shape) -> None:
-        """Take back what a unit held."""
-        self.free |= placement.cores
-        self.free_count += shape.cores
-        if shape != _PLAIN:
-            self.give_gpus_and_memory(placement, shape)
+    node_cores: int
+    gpus: int
+    memory_mb: int
 
 
 class Slots:
@@ -109,65 +44,180 @@ class Slots:
             node = Node(index, spec, len(self.node_of_executor))
             self.nodes.append(node)
             self.node_of_executor += [node] * spec.executors
-        self.free_cores = sum(spec.cores for spec in specs)
+        self.free_cores = 0
         """On nodes that have an executor."""
+        self.gone: set[int] = set()
+        """Nodes that will not come back."""
+        self._index = NodeIndex(max(spec.cores for spec in specs))
+        for node in self.nodes:
+            self._show(node)
+        self._possible: dict[Shape, bool] = {}
         self._numbers: dict[int, list[int]] = {}
         self._texts: dict[int, str] = {}
 
-    def take(self, shape: Shape, besides: int = -1) -> Placement | None:
-        """Take what a unit needs on the first node that has it, other than node ``besides``; None when none has."""
-        for node in self.nodes:
-            if node.free_count >= shape.cores and node.index != besides:
-                placement = node.take(shape)
-                if placement is not None:
-                    self.free_cores -= shape.cores
-                    return placement
-        return None
+    def _show(self, node: Node) -> None:
+        self._index.change(node.index, 0, node.free_count)
+        self.free_cores += node.free_count
+
+    def _hide(self, node: Node) -> None:
+        self._index.change(node.index, node.free_count, 0)
+        self.free_cores -= node.free_count
+
+    # --- taking and giving ---
+
+    def take(self, shape: Shape, besides: int = 0) -> Placement | None:
+        """Take what a unit needs; None when it is not free.
+
+        Args:
+            shape: The needs.
+            besides: Bitmap of nodes that are left out.
+        """
+        if shape.cores > self.free_cores:
+            return None
+        shares = self._shares(shape, besides)
+        return self._take_shares(shape, shares) if shares else None
 
     def take_on(self, node: Node, shape: Shape) -> Placement | None:
-        """Take what a unit needs on this node; None when that is not free."""
-        placement = node.take(shape)
-        if placement is not None:
-            self.free_cores -= shape.cores
-        return placement
+        """Take what a unit of one rank needs on this node; None when that is not free."""
+        return Placement(*self._take_part(node, shape, 1)) if shape.ranks == 1 and node.room(shape) else None
+
+    def take_on_first(self, nodes: Iterable[Node], shape: Shape) -> Placement | None:
+        """Take what a unit of one rank needs on the first of these nodes that has it; None when none has."""
+        return next(filter(None, (self.take_on(node, shape) for node in nodes)), None)
+
+    def _shares(self, shape: Shape, besides: int) -> list[tuple[int, int]]:
+        """Return how many ranks go to which nodes; nothing when there is no room for all."""
+        if shape.ranks == 1:
+            return [(node.index, 1) for node in islice(self._with_room(shape, besides), 1)]
+        if shape.policy == SPREAD:
+            return even_shares(self._rooms(shape, besides), shape.ranks)
+        fitting = numbers(self._index.with_at_least(shape.cores) & ~besides)
+        one = next((index for index in fitting if self.nodes[index].room(shape) >= shape.ranks), -1)
+        if one >= 0:
+            return [(one, shape.ranks)]
+        return packed_shares(self._rooms(shape, besides), shape.ranks)
+
+    def _with_room(self, shape: Shape, besides: int) -> Iterator[Node]:
+        """Yield nodes that could take a unit of one rank: the first one first, or the emptiest if it shall be empty."""
+        if shape.policy == PACK:
+            found = numbers(self._index.with_at_least(shape.cores) & ~besides)
+        else:
+            found = self._index.fullest_last(shape.cores, besides)
+        return (self.nodes[index] for index in found if self.nodes[index].room(shape))
+
+    def _rooms(self, shape: Shape, besides: int) -> Iterator[Room]:
+        """Yield nodes and how many ranks fit there, those with the most free cores first."""
+        for index in self._index.fullest_last(shape.rank.cores, besides):
+            room = self.nodes[index].room(shape)
+            if room:
+                yield Room(index, room)
+
+    def _take_shares(self, shape: Shape, shares: list[tuple[int, int]]) -> Placement:
+        if len(shares) == 1:
+            index, ranks = shares[0]
+            return Placement(*self._take_part(self.nodes[index], shape, ranks))
+        return Placement.of(
+            [self._take_part(self.nodes[index], shape, ranks) for index, ranks in sorted(shares)]
+        )
+
+    def _take_part(self, node: Node, shape: Shape, ranks: int) -> Part:
+        before = node.free_count
+        part = node.take(shape, ranks)
+        self._index.change(node.index, before, node.free_count)
+        self.free_cores -= before - node.free_count
+        return part
 
     def give(self, placement: Placement, shape: Shape) -> None:
         """Take back what a unit of this shape held."""
-        node = self.nodes[placement.node]
-        node.give(placement, shape)
-        if node.alive:
-            self.free_cores += shape.cores
+        for part in placement.parts:
+            node = self.nodes[part.node]
+            before = node.free_count
+            node.give(part, shape)
+            if node.alive:
+                self._index.change(node.index, before, node.free_count)
+                self.free_cores += node.free_count - before
 
-    def executor_of(self, placement: Placement) -> int:
-        """Return the executor that serves a placement: the owner of its first core."""
-        return self.nodes[placement.node].owners[first_core(placement.cores)]
+    # --- what is there ---
 
-    def roomiest(self, shape: Shape) -> Node:
-        """Return the node with the most free cores among those that could ever run the unit."""
-        return max((node for node in self.nodes if node.fits_empty(shape)), key=lambda node: node.free_count)
+    def executor_of(self, part: Part | Placement) -> int:
+        """Return the executor that serves a part, or the first part of a placement: the owner of its first core."""
+        return self.nodes[part.node].owners[first_core(part.cores)]
+
+    def roomiest(self, shape: Shape) -> dict[int, int]:
+        """Return how many ranks of a unit to keep cores for on which nodes: those that have the most free."""
+        used = (node for node in self._by_free_cores() if node.spec.room(shape))
+        rooms = (Room(node.index, node.spec.room(shape)) for node in used)
+        ranks = shape.ranks
+        return dict(even_shares(rooms, ranks) if shape.policy == SPREAD else packed_shares(rooms, ranks))
+
+    def _by_free_cores(self) -> Iterator[Node]:
+        seen = 0
+        for index in self._index.fullest_last(1):
+            seen |= 1 << index
+            yield self.nodes[index]
+        yield from (node for node in self.nodes if node.alive and not seen >> node.index & 1)
 
     def fits_ever(self, shape: Shape) -> bool:
-        """Whether the pilot could run the unit if nothing else ran."""
-        return any(node.fits_empty(shape) for node in self.nodes)
+        """Whether the nodes that are not gone could run the unit if nothing else ran."""
+        known = self._possible.get(shape)
+        if known is None:
+            if len(self._possible) >= _NAMES_KEPT:
+                self._possible.clear()
+            nodes = (node for node in self.nodes if node.index not in self.gone)
+            known = self._possible[shape] = can_hold((node.spec for node in nodes), shape)
+        return known
+
+    def fits_with_all(self, shape: Shape) -> bool:
+        """Whether all nodes, those that are gone as well, could run the unit if nothing else ran."""
+        return self.fits_ever(shape) or (
+            bool(self.gone) and can_hold((node.spec for node in self.nodes), shape)
+        )
+
+    def capacity(self) -> Capacity:
+        """Return what the nodes that are not gone have."""
+        specs = [node.spec for node in self.nodes if node.index not in self.gone]
+        return Capacity(
+            sum(spec.cores for spec in specs),
+            max((spec.cores for spec in specs), default=0),
+            sum(spec.gpus for spec in specs),
+            max((spec.memory_mb for spec in specs), default=0),
+        )
+
+    # --- executors come and go ---
 
     def lose_executor(self, executor: int) -> None:
         """Let the other executors of its node serve its cores; without any, the node is out of use."""
         node = self.node_of_executor[executor]
-        if executor in node.alive:
-            node.alive.remove(executor)
-            node.assign_owners()
-            self._count()
+        if executor not in node.alive:
+            return
+        if len(node.alive) == 1:
+            self._hide(node)
+        node.alive.remove(executor)
+        node.assign_owners()
 
     def revive_executor(self, executor: int) -> None:
         """Give an executor its cores again."""
         node = self.node_of_executor[executor]
-        if executor not in node.alive:
-            node.alive = sorted([*node.alive, executor])
-            node.assign_owners()
-            self._count()
+        if executor in node.alive:
+            return
+        if not node.alive:
+            self._show(node)
+        node.alive = sorted([*node.alive, executor])
+        node.assign_owners()
+        if node.index in self.gone:
+            self.gone.remove(node.index)
+            self._possible.clear()
 
-    def _count(self) -> None:
-        self.free_cores = sum(node.free_count for node in self.nodes if node.alive)
+    def is_up(self, executor: int) -> bool:
+        """Whether an executor can be told anything."""
+        return executor in self.node_of_executor[executor].alive
+
+    def give_up_node(self, executor: int) -> None:
+        """Note that the node of a lost executor will not come back."""
+        self.gone.add(self.node_of_executor[executor].index)
+        self._possible.clear()
+
+    # --- names ---
 
     def numbers(self, cores: int) -> list[int]:
         """Return a bitmap's core numbers. The list is shared: not to be changed."""
@@ -186,3 +236,19 @@ class Slots:
                 self._texts.clear()
             known = self._texts[cores] = core_ranges(self.numbers(cores))
         return known
+
+    def texts(self, placement: Placement) -> str:
+        """Return the cores of a placement, those of several nodes parted by ``;``."""
+        if not placement.others:
+            return self.text(placement.cores)
+        return ";".join(self.text(part.cores) for part in placement.parts)
+
+
+def can_hold(specs: Iterable[NodeSpec], shape: Shape) -> bool:
+    """Tell whether empty nodes could run a unit."""
+    left = shape.ranks
+    for spec in specs:
+        left -= spec.room(shape)
+        if left <= 0:
+            return True
+    return False

@@ -1,0 +1,69 @@
+"""MPI units on several nodes: when their launcher has ended, their other nodes see to it that no rank is left.
+
+A launcher starts ranks on other nodes in ways of its own (ssh, srun, daemons), so that they are nobody's children there.
+The executor of each of those nodes finds them by what their environment says, ends them, and answers. Until all have
+answered, the unit keeps its cores and is not told to have ended: it never runs beside its former self.
+
+Invariant: a unit is SWEEPING as long as an answer of a node that lives is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pilot_agent.node.orders import EndRecord
+from pilot_agent.unit_record import SWEEPING, UnitRecord
+
+from .endings import EXECUTOR_DIED, SIGKILL
+from .unit_table import UnitTable
+
+
+class Sweeps:
+    """Asks for sweeps and waits for the answers.
+
+    Args:
+        table: The units.
+    """
+
+    def __init__(self, table: UnitTable) -> None:
+        self._table = table
+
+    def end(self, record: UnitRecord, end: EndRecord | None) -> None:
+        """Let a unit end that is over on its first node; ``end`` is None when nobody knows how."""
+        record.phase = SWEEPING
+        record.end = end
+        self.kill(record)
+        self._settle(record)
+
+    def kill(self, record: UnitRecord) -> None:
+        """Kill what is of a unit on its other nodes."""
+        for executor in record.far_executors:
+            if self._table.scheduler.slots.is_up(executor):
+                record.sweeps[executor] = record.sweeps.get(executor, 0) + 1
+                self._table.frames.sweep(executor, record.id, record.attempt, SIGKILL)
+
+    def swept(self, executor: int, unit_ids: Iterable[str]) -> None:
+        """Take the answers of an executor."""
+        for unit_id in unit_ids:
+            record = self._table.records.get(unit_id)
+            if record is not None and executor in record.sweeps:
+                record.sweeps[executor] -= 1
+                if not record.sweeps[executor]:
+                    del record.sweeps[executor]
+                self._settle(record)
+
+    def lose(self, executor: int) -> None:
+        """Expect no answer of an executor any more; what it left was ended with it."""
+        for record in [record for record in self._table.records.values() if executor in record.sweeps]:
+            del record.sweeps[executor]
+            self._settle(record)
+
+    def _settle(self, record: UnitRecord) -> None:
+        if record.phase != SWEEPING or record.sweeps:
+            return
+        placement, end = record.placement, record.end
+        if end is None:
+            self._table.close(record, record.cause or EXECUTOR_DIED)
+        else:
+            self._table.scheduler.vacate(record)
+            self._table.close_ended(record, end, placement)
