@@ -9,6 +9,7 @@ The invariant: every request is answered once, in order, whatever radical.saga r
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -23,6 +24,9 @@ from .corrections import correct
 KEEPS_STATE_ON_TARGET = ("loadl", "cobalt")
 """Their adaptors write on the target below a folder whose name is made here; so it must be one that exists there."""
 _AND_REMOVE = '; code=$?; rm -f "$SCRIPTFILE"; (exit $code)'
+_ENDS_THE_CHAIN = "unset GREP_OPTIONS; "
+"""Comes before Grid Engine's ``qsub``, which so runs also when there is no script, and reads one from the terminal for ever."""
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _JOB_ID = re.compile(r"\[.*\]-\[(.*?)\]")
 
 
@@ -191,7 +195,7 @@ class _Correction:
 
         def run_sync(command: str, *more: Any, **named: Any) -> Any:
             if "SCRIPTFILE" in command:
-                command = self._apply(command).rstrip()
+                command = self._apply(command).rstrip().replace(_ENDS_THE_CHAIN, "")
             if (
                 "rm -f $SCRIPTFILE" in command
             ):  # Cobalt needs the file; others would keep it when they take no job
@@ -217,9 +221,16 @@ def _text_of(error: BaseException) -> str:
     seen: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in seen:
-        text = str(cause) or type(cause).__name__
+        text = _own_text(cause)
         if not any(text in before for before in texts):
             texts.append(text)
         seen.append(cause)
         cause = cause.__cause__
     return "\n".join(texts)
+
+
+def _own_text(error: BaseException) -> str:
+    """Return what an error says without its causes; a full disk is that of the folder where radical.saga writes here."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM and not error.filename:
+        return f"{error.strerror} in {tempfile.tempdir} on this machine; make room there or set TMPDIR"
+    return str(error) or type(error).__name__
