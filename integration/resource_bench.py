@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from child_program import home_environment, processes_of
 from daemons import run
 from resources import TestResource
@@ -98,6 +100,11 @@ class ResourceBench:
     def processes(self, pilot: str = "") -> dict[int, str]:
         """Return processes and command lines of the pilots, or of one."""
         return dict(processes_of(self.folder / pilot))
+
+
+def only(*systems: str) -> pytest.MarkDecorator:
+    """Return the mark of tests for some systems: names that `resources.running_resource` knows."""
+    return pytest.mark.parametrize("resource", systems, indirect=True)
 
 
 def until(condition: Callable[[], object], tell: Callable[[], object] = str) -> None:

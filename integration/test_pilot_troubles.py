@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from child_program import kill_all
 from pilot import State
 from pilot_protocol.errors import DescriptionError, SubmissionError
 from real_redis import free_port
-from resource_bench import LIMIT_S, until
-from resources import TestResource, running_resource
+from resource_bench import LIMIT_S, only, until
 from small_disk import small_disk
 from sshd import HOST
-from trouble_bench import TroubleBench, trouble_bench
+from trouble_bench import TroubleBench
 
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture(scope="module", params=["ssh", "slurm", "slurm+ssh", "sge"])
-def resource(request: pytest.FixtureRequest) -> Iterator[TestResource]:
-    with running_resource(request.param) as running:
-        yield running
-        kill_all(running.home)
-
-
-@pytest.fixture
-def at(
-    resource: TestResource, redis_url: str, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TroubleBench]:
-    with trouble_bench(resource, redis_url, home, monkeypatch) as bench:
-        yield bench
-
-
-def only(*systems: str) -> pytest.MarkDecorator:
-    """Return the mark of a test for some systems."""
-    return pytest.mark.parametrize("resource", systems, indirect=True)
 
 
 def refused(at: TroubleBench, **keys: Any) -> str:

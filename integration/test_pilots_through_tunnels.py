@@ -135,7 +135,7 @@ def test_from_the_head_a_node_comes_back_through_the_head(cluster: NetnsCluster)
 
 
 def test_without_a_tunnel_a_node_does_not_and_says_so(cluster: NetnsCluster) -> None:
-    told = on_the_head(cluster)
+    told = on_the_head(cluster, agent_options={"first_patience_s": 2})
     assert told.startswith("Failed the agent ended before it had started, exit code 3; it said last:")
     assert "no contact to Redis" in told
     assert "'tunnel': True" in told
