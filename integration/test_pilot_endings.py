@@ -11,8 +11,9 @@ import pytest
 
 from pilot import ComputeDataService, ComputeUnit, State
 from pilot.submission.saga import sge as saga_sge
-from resource_bench import LIMIT_S, only, until
+from resource_bench import only
 from trouble_bench import TroubleBench
+from until import LIMIT_S, until
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from process_tree import descendants
-from resource_bench import only, until
+from resource_bench import only
 from resources import TestResource
 from trouble_bench import TroubleBench, trouble_bench
+from until import until
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.slow, only("ssh", "slurm", "slurm+ssh")]
 

@@ -12,10 +12,11 @@ import redis
 from pilot import State
 from pilot_protocol.errors import DescriptionError, SubmissionError
 from real_redis import free_port
-from resource_bench import LIMIT_S, only, until
+from resource_bench import only
 from small_disk import small_disk
 from sshd import HOST
 from trouble_bench import TroubleBench
+from until import LIMIT_S, until
 
 pytestmark = pytest.mark.timeout(240)
 

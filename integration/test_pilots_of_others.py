@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from child_program import Ended, run_python
-from resource_bench import LIMIT_S, ResourceBench, only, until
+from resource_bench import ResourceBench, only
 from resources import TestResource
+from until import LIMIT_S, until
 
 pytestmark = [pytest.mark.timeout(240), only("slurm", "slurm+ssh", "sge")]
 

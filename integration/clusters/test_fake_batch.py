@@ -11,8 +11,8 @@ import fake_batch
 from fake_batch.cluster import ENDED, QUEUED, RUNNING, Record
 from fake_batch.runner import session
 from fake_batch.systems import SYSTEMS
-from queue_bench import until
 from stand_in_jobs import SUBMIT, Cluster, say, submit
+from until import until
 
 CANCEL = {
     "torque": "qdel 1.head",

@@ -13,7 +13,8 @@ from pilot.submission.command_queue import CommandQueue
 from pilot.submission.dialects import DIALECTS
 from pilot.submission.queue import JobPhase, JobState
 from pilot_protocol.errors import SubmissionError
-from queue_bench import BATCH, GATED, PATIENT, Bench, bench, until, until_phase
+from queue_bench import BATCH, GATED, PATIENT, Bench, bench, until_phase
+from until import until
 
 QUEUED, RUNNING, ENDED, UNKNOWN = JobPhase.QUEUED, JobPhase.RUNNING, JobPhase.ENDED, JobPhase.UNKNOWN
 REFUSALS = {
