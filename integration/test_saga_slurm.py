@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,15 +116,21 @@ class TestSlurm(QueueContract):
             assert "did not answer in time" in state.message
             await_phase(hasty, number, {JobPhase.RUNNING})
 
-    @pytest.mark.parametrize("lack", ["files", "bytes"])
     def test_a_full_folder_for_temporary_files_is_told(
-        self, queues: Queues, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lack: str
+        self, queues: Queues, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with full_disk(tmp_path / "full", "files") as folder:
+            monkeypatch.setattr(tempfile, "tempdir", str(folder))
+            with pytest.raises(SubmissionError, match=f"No space left .*{folder}.* set TMPDIR"):
+                queues()
+
+    @pytest.mark.parametrize("lack", ["files", "bytes"])
+    def test_a_full_folder_for_the_batch_script_is_told(
+        self, queue: Queue, tmp_path: Path, lack: str
     ) -> None:
         run = trial(tmp_path / "box", "true")
-        with full_disk(tmp_path / "full", lack) as folder:
-            monkeypatch.setattr(tempfile, "tempdir", str(folder))
-            with (
-                pytest.raises(SubmissionError, match=f"No space left .*{folder}"),
-                closing(queues()) as full,
-            ):
-                full.submit(run.job)
+        with (
+            full_disk(tmp_path / "full", lack) as folder,
+            pytest.raises(SubmissionError, match=f"{folder}.* cannot be written"),
+        ):
+            queue.submit(replace(run.job, folder=str(folder)))

@@ -9,11 +9,11 @@ The invariant: every request is answered once, in order, whatever radical.saga r
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +26,6 @@ KEEPS_STATE_ON_TARGET = ("loadl", "cobalt")
 _AND_REMOVE = '; code=$?; rm -f "$SCRIPTFILE"; (exit $code)'
 _ENDS_THE_CHAIN = "unset GREP_OPTIONS; "
 """Comes before Grid Engine's ``qsub``, which so runs also when there is no script, and reads one from the terminal for ever."""
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _JOB_ID = re.compile(r"\[.*\]-\[(.*?)\]")
 
 
@@ -124,7 +123,7 @@ class Worker:
         """Edit the batch script that radical.saga writes on the target, and remove its file afterwards."""
         shell, script = self._adaptor.shell, _Correction(edits)
         originals = shell.write_to_remote, shell.run_sync
-        shell.write_to_remote = script.write(originals[0])
+        shell.write_to_remote = script.write(originals[1])
         shell.run_sync = script.run(originals[1])
         try:
             yield
@@ -181,12 +180,18 @@ class _Correction:
         self._edits = edits
         self.written: list[str] = []
 
-    def write(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap the function of radical.saga's shell that writes a file."""
+    def write(self, run_sync: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what writes a file over the shell on the target.
 
-        def write_to_remote(src: str, tgt: str) -> Any:
+        radical.saga's own function copies one from here, and may remove it here before the copy has begun; neither that
+        nor a full disk is noticed.
+        """
+
+        def write_to_remote(src: str, tgt: str) -> None:
             self.written.append(tgt)
-            return original(src=self._apply(src), tgt=tgt)
+            code, said, _ = run_sync(f"printf %s {shlex.quote(self._apply(src))} >{shlex.quote(tgt)}")
+            if code != 0:
+                raise OSError(f"the batch script {tgt} cannot be written: {said.strip()}")
 
         return write_to_remote
 
@@ -221,16 +226,9 @@ def _text_of(error: BaseException) -> str:
     seen: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in seen:
-        text = _own_text(cause)
+        text = str(cause) or type(cause).__name__
         if not any(text in before for before in texts):
             texts.append(text)
         seen.append(cause)
         cause = cause.__cause__
     return "\n".join(texts)
-
-
-def _own_text(error: BaseException) -> str:
-    """Return what an error says without its causes; a full disk is that of the folder where radical.saga writes here."""
-    if isinstance(error, OSError) and error.errno in _NO_ROOM and not error.filename:
-        return f"{error.strerror} in {tempfile.tempdir} on this machine; make room there or set TMPDIR"
-    return str(error) or type(error).__name__
