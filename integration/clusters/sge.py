@@ -216,6 +216,9 @@ class _Configuration:
                 "load_thresholds": "NONE",
                 "shell": "/bin/bash",
                 "shell_start_mode": "posix_compliant",
+                "tmpdir": str(
+                    self._file.parent
+                ),  # its jobs' folders are named by number, as those of others are
                 "h_rt": limit,
                 "notify": "00:00:05",
             },
