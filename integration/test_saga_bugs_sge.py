@@ -119,3 +119,14 @@ def test_canceling_a_job_that_has_ended_fails(run: Run, sge: SgeCluster) -> None
     told = run(body)
     assert told is not None
     assert "does not exist" in told["error"]
+
+
+def test_each_connection_asks_every_tool_for_its_help(run: Run) -> None:
+    body = """
+    shell, asked = service._adaptor.shell, []
+    run_sync = shell.run_sync
+    shell.run_sync = lambda command: asked.append(command) or run_sync(command)
+    service._adaptor.initialize()
+    result = [command.split()[-2].rpartition("/")[2] for command in asked if command.endswith(" -help")]
+    """
+    assert sorted(run(body)) == ["qacct", "qconf", "qdel", "qstat", "qsub"]
