@@ -165,3 +165,14 @@ def test_where_qstat_does_not_show_its_help_nothing_is_found(sge: SgeCluster, tm
     qstat.chmod(0o700)
     way = {**sge.environment, "PATH": f"{qstat.parent}:/usr/bin:/bin"}
     assert "is not subscriptable" in run_saga(sge.url, "service.list()", way, tmp_path)["error"]
+
+
+def test_each_connection_asks_every_tool_for_its_help(run: Run) -> None:
+    body = """
+    shell, asked = service._adaptor.shell, []
+    run_sync = shell.run_sync
+    shell.run_sync = lambda command: asked.append(command) or run_sync(command)
+    service._adaptor.initialize()
+    result = [command.split()[-2].rpartition("/")[2] for command in asked if command.endswith(" -help")]
+    """
+    assert sorted(run(body)) == ["qacct", "qconf", "qdel", "qstat", "qsub"]

@@ -168,6 +168,17 @@ def test_the_monitor_dies_of_a_job_that_comes_meanwhile(run: Run) -> None:
     assert ended
 
 
+def test_each_command_waits_for_output_that_nobody_has_asked_for(run: Run) -> None:
+    body = """
+    shell, waits = service._adaptor.shell, []
+    read = shell.pty_shell.read
+    shell.pty_shell.read = lambda size=0, timeout=0: waits.append(timeout) or read(size=size, timeout=timeout)
+    shell.run_sync("true")
+    result = waits[0]
+    """
+    assert run(body) == 0.1
+
+
 def test_logs_fall_into_the_current_folder_unless_told(slurm: SlurmCluster, tmp_path: Path) -> None:
     environment = {**slurm.environment, "RADICAL_LOG_TGT": "", "RADICAL_SAGA_LOG_LVL": "DEBUG"}
     run_saga(slurm.url, "result = 1", environment, tmp_path)

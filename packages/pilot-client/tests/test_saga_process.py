@@ -78,6 +78,16 @@ class Service:
 """
 
 
+SHELLS = """
+class PTYShell:
+    def initialize(self):
+        pass
+class PTYShellFactory:
+    def get_cp_slave(self):
+        pass
+"""
+
+
 @pytest.fixture(autouse=True)
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Installs the stand-in for this process and its children."""
@@ -85,6 +95,9 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("from . import job\n")
     (package / "job.py").write_text(STAND_IN)
+    (package / "utils").mkdir()
+    for name in ("pty_shell", "pty_shell_factory"):
+        (package / "utils" / f"{name}.py").write_text(SHELLS)
     monkeypatch.syspath_prepend(str(package.parent.parent))
     monkeypatch.setenv("PYTHONPATH", str(package.parent.parent))
     monkeypatch.setenv("STAND_IN_PIDS", str(tmp_path / "pids"))

@@ -20,12 +20,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from .corrections import correct
+from .flushing import shorten_flushes
 
 KEEPS_STATE_ON_TARGET = ("loadl", "cobalt")
 """Their adaptors write on the target below a folder whose name is made here; so it must be one that exists there."""
 _AND_REMOVE = '; code=$?; rm -f "$SCRIPTFILE"; (exit $code)'
 _ENDS_THE_CHAIN = "unset GREP_OPTIONS; "
 """Comes before Grid Engine's ``qsub``, which so runs also when there is no script, and reads one from the terminal for ever."""
+_SHELL_MODULES = ("radical.saga.utils.pty_shell", "radical.saga.utils.pty_shell_factory")
 _JOB_ID = re.compile(r"\[.*\]-\[(.*?)\]")
 
 
@@ -93,6 +95,7 @@ class Worker:
     def _open(self, _request: dict[str, Any]) -> None:
         self._saga = importlib.import_module("radical.saga")
         correct(self._url.partition("://")[0])
+        shorten_flushes(*map(importlib.import_module, _SHELL_MODULES))
         self._service = self._saga.job.Service(self._url)
         monitor = getattr(self._service._adaptor, "mt", None)  # noqa: SLF001 - it dies at times, and asks needlessly
         if monitor is not None and hasattr(monitor, "stop"):
