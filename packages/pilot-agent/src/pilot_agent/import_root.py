@@ -17,9 +17,14 @@ def agent_command() -> list[str]:
     """Return the command line that starts an agent of this very version.
 
     A zip file is a program by itself, and isolated (`-I`): nothing of the user's PYTHONPATH or site packages reaches into it.
+    What it starts runs from one with byte code, where there can be one.
     """
     root = import_root()
-    return [sys.executable, "-I", root] if os.path.isfile(root) else [sys.executable, "-m", "pilot_agent"]
+    if not os.path.isfile(root):
+        return [sys.executable, "-m", "pilot_agent"]
+    from .compiled import compiled  # noqa: PLC0415 - of no use to what is installed, nor to executors
+
+    return [sys.executable, "-I", compiled(root)]
 
 
 def agent_command_elsewhere() -> list[str]:

@@ -95,12 +95,6 @@ def _refuse_what_is_not_done(payload: Mapping[str, Any]) -> None:
     for key, what in _NOT_DONE.items():
         if payload.get(key):
             raise DescriptionError(f"{key} asks for {what}, which this version does not do", key=key)
-    if payload.get("spmd_variation") == "mpi":
-        raise DescriptionError(
-            "spmd_variation is mpi; this version runs single programs, which may start mpirun themselves",
-            key="spmd_variation",
-            value="mpi",
-        )
 
 
 @lru_cache(maxsize=256)
