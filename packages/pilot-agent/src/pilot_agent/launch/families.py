@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, NamedTuple
 
-from pilot_agent.launch import aprun, flux, ibrun, intelmpi, jsrun, mpich, openmpi, openmpi5, pals, srun
+from pilot_agent.launch import aprun, flux, ibrun, intelmpi, jsrun, mpich, openmpi, pals, srun
 from pilot_agent.launch.plan import Command, Plan
 
 _MPI_PROGRAMS = ("mpirun", "mpiexec", "mpiexec.hydra")
@@ -32,14 +32,6 @@ FAMILIES = (
     Family("aprun", aprun.command, ("ALPS_APP_PE",), ("aprun",)),
     Family("flux", flux.command, ("FLUX_TASK_RANK",), ("flux",), "FLUX_URI"),
     Family("pals", pals.command, ("PALS_RANKID",), ("mpirun", "mpiexec"), "", ("PALS",)),
-    Family(
-        "openmpi5",
-        openmpi5.command,
-        ("OMPI_COMM_WORLD_RANK", "PMIX_RANK"),
-        ("mpirun", "mpiexec"),
-        "",
-        ("(Open MPI) 5.", "(Open MPI) 6."),
-    ),
     Family(
         "openmpi",
         openmpi.command,

@@ -84,7 +84,7 @@ class Command(NamedTuple):
     files: Mapping[str, str] = {}
     """Files to be written before, by their names in the plan's folder."""
     environment: Mapping[str, str] = {}
-    """Variables of the launcher itself."""
+    """Variables of the launcher itself; those of Slurm's are for inside a job of Slurm only."""
 
 
 def lines(items: Iterator[str] | list[str]) -> str:

@@ -90,7 +90,7 @@ class MpiStarter:
         script = rank_script(_script(order, mpi, work, environment, start))
         _write(folder, {SCRIPT: script, **command.files})
         argv = unit_argv(command.argv[0], command.argv[1:], (), order.post)
-        return Start(argv, {**own, **command.environment}, folder)
+        return Start(argv, {**own, **_of_launcher(command, own)}, folder)
 
     def _command(self, mpi: MpiOrder, start: _Launching, environment: Mapping[str, str]) -> Command:
         counts = Counter(rank.host for rank in mpi.ranks)
@@ -112,6 +112,16 @@ class MpiStarter:
             return start.launcher.family.command(plan)
         except LaunchError as error:
             raise StartError(str(error)) from error
+
+
+def _of_launcher(command: Command, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return a launcher's own variables; outside of Slurm nothing shall look like it."""
+    in_slurm = "SLURM_JOB_ID" in environment
+    return {
+        name: value
+        for name, value in command.environment.items()
+        if in_slurm or not name.startswith("SLURM_")
+    }
 
 
 def _script(
