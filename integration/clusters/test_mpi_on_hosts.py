@@ -118,18 +118,12 @@ def cluster() -> Iterator[NetnsCluster]:
 @pytest.fixture(scope="module")
 def job(cluster: NetnsCluster) -> Iterator[str]:
     head = cluster.hosts["head"]
+    runs = cluster.shared / "runs"
+    os.mkfifo(runs)
     # One task on each node, with all its cores: what Slurm tells of slots is too little.
-    said = head.run(
-        "sbatch",
-        "--parsable",
-        "-N",
-        str(len(NODES)),
-        "--cpus-per-task=2",
-        "-o",
-        "/dev/null",
-        "--wrap",
-        "sleep 600",
-    )
+    size = ("-N", str(len(NODES)), "--cpus-per-task=2")
+    said = head.run("sbatch", "--parsable", *size, "-o", "/dev/null", "--wrap", f"echo >{runs}; sleep 600")
+    assert runs.read_text() == "\n"
     yield said.strip()
     head.run("scancel", said.strip())
 
@@ -167,7 +161,7 @@ def test_ranks_lie_on_their_nodes_and_cores(way: Way, heads: list[Head]) -> None
     program = str(way.mpi.build(way.folder))
     ranks = [("node1", "1"), ("node1", "0"), ("node2", "0-1"), ("node3", "1"), ("node3", "0")]
     if way.is_pmi2:
-        ranks = ranks[:3]  # what srun says by PMI-2 does not come to a third emulated host
+        ranks = ranks[:2]  # what srun says by PMI-2 does not always come to other emulated hosts
     end = heads[0].run("cu-1", [program], **way.order(*ranks))
     said = sorted(end["out"].splitlines())
     expected = [
