@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core_builders import end
-from pilot_agent.actions import Action, SendPlace, SendRetract, SendSignal, SendStart
+from pilot_agent.actions import Action, SendPlace, SendRetract, SendSignal, SendStart, SendSweep
 from pilot_agent.events import ExecutorEvents
+
+NoteStart = Callable[[str, int, int, list[int], list[Any]], None]
+"""Takes unit, attempt, node, cores there, and the ranks of an MPI unit."""
 
 
 @dataclass
@@ -18,6 +21,7 @@ class RunningUnit:
 
     attempt: int
     cores: list[int]
+    is_alone: bool = False
     is_doomed: bool = False
 
 
@@ -26,7 +30,8 @@ class SimulatedExecutor:
     """Starts, hands cores on and tells, as an executor does."""
 
     index: int
-    note_start: Callable[[str, int, list[int]], None]
+    note_start: NoteStart
+    node: int = 0
     inbox: deque[Action] = field(default_factory=deque)
     chained: dict[str, dict[str, Any]] = field(default_factory=dict)
     running: dict[str, RunningUnit] = field(default_factory=dict)
@@ -35,6 +40,9 @@ class SimulatedExecutor:
     retracted: list[str] = field(default_factory=list)
     begun: list[list[Any]] = field(default_factory=list)
     """What it has written down of chained units before it started them."""
+    ranks: dict[str, list[int]] = field(default_factory=dict)
+    """Cores of ranks whose launcher is on another node: they stay when it ends, until they are swept."""
+    swept: list[str] = field(default_factory=list)
     is_up: bool = True
 
     def read(self) -> None:
@@ -43,14 +51,24 @@ class SimulatedExecutor:
         if isinstance(frame, SendStart):
             self._start(frame)
         elif isinstance(frame, SendPlace):
-            for unit_id, cores in frame.places:
-                if unit_id in self.chained:
-                    self._run(self.chained.pop(unit_id), cores)
+            self._place(frame)
         elif isinstance(frame, SendRetract):
             self.retracted += [name for name in frame.unit_ids if self.chained.pop(name, None) is not None]
         elif isinstance(frame, SendSignal):
             for unit_id, number in frame.signals:
                 self._signal(unit_id, number)
+        elif isinstance(frame, SendSweep):
+            self._sweep(frame)
+
+    def _place(self, frame: SendPlace) -> None:
+        for unit_id, cores in frame.places:
+            if unit_id in self.chained:
+                self._run(self.chained.pop(unit_id), cores)
+
+    def _sweep(self, frame: SendSweep) -> None:
+        for unit_id, _, _ in frame.sweeps:
+            self.ranks.pop(unit_id, None)
+            self.swept.append(unit_id)
 
     def _start(self, frame: SendStart) -> None:
         for order in frame.orders:
@@ -68,9 +86,9 @@ class SimulatedExecutor:
             self.running[unit_id].is_doomed = True
 
     def _run(self, order: dict[str, Any], cores: list[int]) -> None:
-        self.note_start(order["id"], order["attempt"], cores)
+        self.note_start(order["id"], order["attempt"], self.node, cores, order.get("ranks", []))
         assert len(cores) == order["width"]
-        self.running[order["id"]] = RunningUnit(order["attempt"], list(cores))
+        self.running[order["id"]] = RunningUnit(order["attempt"], list(cores), "alone" in order)
         self.unflushed.append(order["id"])
 
     def end(
@@ -80,6 +98,8 @@ class SimulatedExecutor:
         process = self.running.pop(unit_id)
         width = len(process.cores)
         heir = next((order for order in self.chained.values() if order["width"] == width), None)
+        if process.is_alone:
+            heir = None
         if heir is not None:
             del self.chained[heir["id"]]
             self.begun.append([heir["id"], heir["attempt"]])

@@ -5,6 +5,7 @@ them delayed at will. It knows what really happens (who runs on which core), and
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 from core_builders import Request
 from core_simulated_executor import SimulatedExecutor
@@ -34,6 +35,7 @@ from pilot_agent.events import (
     LeaseEnded,
     LinkBack,
     ReportConfirmed,
+    Swept,
     Tick,
     UnitsClaimed,
 )
@@ -48,12 +50,16 @@ TOO_LONG = 1e6
 class World:
     """Core, Redis and executors. Nothing happens by itself."""
 
-    def __init__(self, cores: int, executors: int, overtakes: int = 3, gpus: int = 2) -> None:
+    def __init__(
+        self, cores: int, executors: int, overtakes: int = 3, gpus: int = 2, more_nodes: int = 0
+    ) -> None:
         settings = CoreSettings(end_s=END_S, grace_s=1.0, most_overtakes=overtakes)
-        self.core = AgentCore([NodeSpec(cores, gpus, 1000, executors)], settings)
+        specs = [NodeSpec(cores, gpus, 1000, executors), *[NodeSpec(cores, gpus, 1000)] * more_nodes]
+        self.core = AgentCore(specs, settings)
         self.redis = StoredUnits()
-        self.executors = [SimulatedExecutor(index, self.note_start) for index in range(executors)]
-        self.way_up: list[deque[ExecutorEvents]] = [deque() for _ in range(executors)]
+        nodes = [node for node, spec in enumerate(specs) for _ in range(spec.executors)]
+        self.executors = [SimulatedExecutor(index, self.note_start, node) for index, node in enumerate(nodes)]
+        self.way_up: list[deque[ExecutorEvents | Swept]] = [deque() for _ in nodes]
         self.claim: Claim | None = None
         self.report: Report | None = None
         self.finish: Finish | None = None
@@ -89,12 +95,24 @@ class World:
             self.finish = action
             self.claim = None
 
-    def note_start(self, unit_id: str, attempt: int, cores: list[int]) -> None:
+    def _busy(self) -> set[tuple[int, int]]:
+        running = {
+            (executor.node, core)
+            for executor in self.executors
+            for unit in executor.running.values()
+            for core in unit.cores
+        }
+        return running | {
+            (executor.node, core)
+            for executor in self.executors
+            for cores in executor.ranks.values()
+            for core in cores
+        }
+
+    def note_start(self, unit_id: str, attempt: int, node: int, cores: list[int], ranks: list[Any]) -> None:
         """Object if a core is taken, or if another attempt of the unit runs."""
-        busy = [
-            core for executor in self.executors for unit in executor.running.values() for core in unit.cores
-        ]
-        assert not set(busy) & set(cores), f"{unit_id} starts on a core that is taken"
+        wanted = {(node, core) for core in cores} | {(there, core) for there, own, _ in ranks for core in own}
+        assert not self._busy() & wanted, f"{unit_id} starts on a core that is taken"
         assert all(unit_id not in executor.running for executor in self.executors), f"{unit_id} runs twice"
         stored = self.redis.units[unit_id]
         stored.starts += 1
@@ -103,6 +121,10 @@ class World:
             assert stored.state != "A", f"{unit_id} started before Redis knew"
         assert attempt <= stored.attempt
         self.starts.append(unit_id)
+        for there, own, _ in ranks:
+            executor = next(executor for executor in self.executors if executor.node == there)
+            if there != node and executor.is_up:
+                executor.ranks.setdefault(unit_id, []).extend(own)
 
     # --- the steps ---
 
@@ -134,6 +156,9 @@ class World:
         event = self.executors[index].flush()
         if event is not None:
             self.way_up[index].append(event)
+        swept, self.executors[index].swept = self.executors[index].swept, []
+        if swept:
+            self.way_up[index].append(Swept(index, swept))
 
     def deliver(self, index: int) -> None:
         if self.way_up[index]:
@@ -155,9 +180,10 @@ class World:
         """Kill an executor. Its journal has every end that it has not told, and every chained unit that it began."""
         executor = self.executors[index]
         self.flush(index)
-        journal = [entry[:3] for event in self.way_up[index] for entry in event.ended]
+        told = [event for event in self.way_up[index] if isinstance(event, ExecutorEvents)]
+        journal = [entry[:3] for event in told for entry in event.ended]
         self.way_up[index].clear()
-        self.executors[index] = SimulatedExecutor(index, self.note_start, is_up=False)
+        self.executors[index] = SimulatedExecutor(index, self.note_start, executor.node, is_up=False)
         executor.running.clear()
         self.tell(ExecutorLost(index, journal, executor.begun))
 
@@ -241,7 +267,8 @@ class World:
 
     def check_end(self) -> None:
         """Nothing is left over, and no unit started more often than there were reasons for."""
-        assert self.core.free_cores == self.core.scheduler.slots.nodes[0].spec.cores
+        assert self.core.free_cores == sum(node.spec.cores for node in self.core.scheduler.slots.nodes)
+        assert not any(executor.ranks for executor in self.executors)
         assert self.core.table.reports.is_empty
         assert not self.core.held()
         for stored in self.redis.units.values():

@@ -24,18 +24,35 @@ REQUESTS = st.builds(
 )
 
 
+MPI_REQUESTS = st.builds(
+    lambda ranks, threads, gpus, policy, more: Request(
+        cores=ranks * threads, ranks=ranks, gpus=gpus * ranks, placement=policy, **more
+    ),
+    st.integers(2, 2 * CORES),
+    st.integers(1, 2),
+    st.sampled_from([0, 0, 0.5, 1]),
+    st.sampled_from(["pack", "pack", "spread", "whole_nodes"]),
+    st.sampled_from([{}, {}, {"max_restarts": 0}, {"priority": 3}, {"memory_mb": 300}]),
+)
+
+
 class CoreMachine(RuleBasedStateMachine):
     """Random mixes of everything that can happen to one pilot."""
 
-    @initialize(executors=st.integers(1, 3))
-    def begin(self, executors: int) -> None:
-        self.world = World(CORES, executors)
+    @initialize(executors=st.integers(1, 3), more_nodes=st.sampled_from([0, 0, 1, 2]))
+    def begin(self, executors: int, more_nodes: int) -> None:
+        self.world = World(CORES, executors, more_nodes=more_nodes)
         self.end: Event | None = None
 
     @rule(count=st.integers(1, 12), request=REQUESTS, retries=st.integers(0, 1))
     def submit(self, count: int, request: Request, retries: int) -> None:
         for _ in range(count):
             self.world.submit(request, retries if request.max_restarts else 0)
+
+    @rule(count=st.integers(1, 4), request=MPI_REQUESTS)
+    def submit_mpi(self, count: int, request: Request) -> None:
+        for _ in range(count):
+            self.world.submit(request)
 
     @rule(count=st.integers(5, 30))
     def submit_plain(self, count: int) -> None:
@@ -50,14 +67,14 @@ class CoreMachine(RuleBasedStateMachine):
     def answer_report(self) -> None:
         self.world.answer_report()
 
-    @rule(index=st.integers(0, 2))
+    @rule(index=st.integers(0, 4))
     def executor_reads(self, index: int) -> None:
         executor = self.world.executors[index % len(self.world.executors)]
         if executor.inbox and executor.is_up:
             executor.read()
 
     @rule(
-        index=st.integers(0, 2),
+        index=st.integers(0, 4),
         which=st.integers(0, 5),
         code=st.sampled_from([0, 0, 0, 1]),
         run_s=st.sampled_from([0.001, 0.001, 2.0]),
@@ -68,11 +85,11 @@ class CoreMachine(RuleBasedStateMachine):
         if names:
             executor.end(names[which % len(names)], code, run_s=run_s)
 
-    @rule(index=st.integers(0, 2))
+    @rule(index=st.integers(0, 4))
     def executor_flushes(self, index: int) -> None:
         self.world.flush(index % len(self.world.executors))
 
-    @rule(index=st.integers(0, 2))
+    @rule(index=st.integers(0, 4))
     def head_reads(self, index: int) -> None:
         self.world.deliver(index % len(self.world.executors))
 
@@ -92,13 +109,13 @@ class CoreMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.world.pass_time(seconds)
 
-    @rule(index=st.integers(0, 2))
+    @rule(index=st.integers(0, 4))
     def executor_dies(self, index: int) -> None:
         index %= len(self.world.executors)
         if self.world.executors[index].is_up:
             self.world.lose(index)
 
-    @rule(index=st.integers(0, 2))
+    @rule(index=st.integers(0, 4))
     def executor_returns(self, index: int) -> None:
         index %= len(self.world.executors)
         if not self.world.executors[index].is_up:
@@ -163,6 +180,36 @@ def test_a_large_unit_starts_in_spite_of_endless_small_ones(
         world.turn()
     held = sum(len(executor.chained) for executor in world.executors)
     most_turns = 2 * (CORES + overtakes + held) + 10  # in each, the oldest unit of each executor ends
+    for _ in range(most_turns):
+        if unit.id in world.starts:
+            break
+        world.turn()
+    assert unit.id in world.starts, f"{world.core.table.records[unit.id]!r} starves"
+    world.run_out()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    ranks=st.integers(CORES + 1, 3 * CORES),
+    policy=st.sampled_from(["pack", "spread", "whole_nodes"]),
+    head_start=st.integers(0, 60),
+)
+def test_a_unit_of_several_nodes_starts_in_spite_of_endless_small_ones(
+    ranks: int, policy: str, head_start: int
+) -> None:
+    overtakes = 3
+    world = World(CORES, 1, overtakes, more_nodes=2)
+    for _ in range(600):
+        world.submit(Request())
+    for _ in range(head_start):
+        world.turn()
+    unit = world.submit(Request(cores=ranks, ranks=ranks, placement=policy, priority=1))
+    for _ in range(400):
+        if unit.state == "A":
+            break
+        world.turn()
+    held = sum(len(executor.chained) for executor in world.executors)
+    most_turns = 2 * (3 * CORES + overtakes + held) + 10  # in each, the oldest unit of each executor ends
     for _ in range(most_turns):
         if unit.id in world.starts:
             break

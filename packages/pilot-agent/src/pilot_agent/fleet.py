@@ -83,6 +83,7 @@ class Fleet:
         self._shares = resources.others
         self._listener: NodeListener | None = None
         self._launches: list[Launch] = []
+        self._launch_of: dict[str, Launch] = {}
         self._arrived: dict[str, Arrival] = {}
         self._news: Callable[[], None] = lambda: None
         """To be called when a node has come, or cannot come any more."""
@@ -120,7 +121,7 @@ class Fleet:
             *agent_command_elsewhere(),
             "node",
             "--settings",
-            str(config.path),
+            str(config.path.absolute()),
             "--head",
             ",".join(heads),
         ]
@@ -130,6 +131,7 @@ class Fleet:
         self._launches = [
             Launch(command, self._note_end) for command in node_commands(launcher, names, words)
         ]
+        self._launch_of = {name: launch for launch in self._launches for name in launch.nodes}
 
     def _note_end(self, _launch: Launch) -> None:
         self._news()
@@ -155,34 +157,37 @@ class Fleet:
 
     def _enlist(self) -> None:
         left = self._cores_left()
+        missing: dict[str, list[str]] = {}
         for share in self._shares:
             arrival = self._arrived.get(share.name)
             if arrival is None:
-                self._warn_of_absence(share.name)
+                missing.setdefault(self._words_of(share.name), []).append(share.name)
             elif left == 0:
                 arrival.dismiss()
             else:
                 node = _node_of(share, arrival.hello, Asked(left, self._config.gpus, self._config.memory_mb))
                 left = None if left is None else left - node.cores
                 self.nodes.append(FarNode(node, arrival))
+        for words, names in missing.items():
+            nodes = ",".join(names)
+            logger.warning(
+                "node.missing the pilot does without node %s: %s",
+                nodes,
+                words,
+                extra={"action": "node.missing"},
+            )
 
     def _cores_left(self) -> int | None:
         asked = self._config.cores
         return None if asked is None else max(asked - self._resources.node.cores, 0)
 
-    def _warn_of_absence(self, name: str) -> None:
-        (launch,) = [launch for launch in self._launches if name in launch.nodes]
+    def _words_of(self, name: str) -> str:
+        """Return why a node has not come."""
+        launch = self._launch_of[name]
         words = launch.words_of(name)
-        if not launch.has_ended:
-            words = (
-                f"it has not come within {self._config.node_patience_s:g} s; {words or 'nothing was said'}"
-            )
-        logger.warning(
-            "node.missing the pilot does without node %s: %s",
-            name,
-            words or "what was to start it has ended without a word",
-            extra={"action": "node.missing"},
-        )
+        if launch.has_ended:
+            return words or "what was to start it has ended without a word"
+        return f"it has not come within {self._config.node_patience_s:g} s; {words or 'nothing was said'}"
 
     # --- while the pilot runs ---
 
@@ -194,16 +199,16 @@ class Fleet:
 
     def name_of(self, arrival: Arrival) -> str | None:
         """Return which of the pilot's nodes an executor is on; None when it is on none."""
-        names: Sequence[Any] = arrival.hello["names"]
-        for name in names:
-            for share in self._shares:
-                if is_same_host(share.name, str(name)):
-                    return share.name
-        return None
+        names: Sequence[str] = arrival.hello["names"]
+        exact = next((name for name in names if name in self._launch_of), None)
+        if exact is not None:
+            return exact
+        pairs = ((share.name, name) for name in names for share in self._shares)
+        return next((known for known, name in pairs if is_same_host(known, name)), None)
 
     def launch_has_ended(self, name: str) -> bool:
         """Tell whether nothing is left that keeps an executor on a node."""
-        return all(launch.has_ended for launch in self._launches if name in launch.nodes)
+        return self._launch_of[name].has_ended
 
     def pids(self) -> Collection[int]:
         """Return the processes that keep the executors."""

@@ -11,6 +11,7 @@ import secrets
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Callable, NamedTuple
 
 from .node.frames import PROTOCOL, Framing, encode
@@ -23,6 +24,8 @@ _LIMIT_S = 10.0
 """How long a caller may take to say who it is."""
 _MOST_NODES_ASKED = 8
 """So many nodes are asked which of our addresses is theirs to call: the first ones stand for the rest."""
+_FAR_AWAY = "192.0.2.1"
+"""An address that nobody has: on the way there is what this machine is known by, whatever the names of nodes are worth."""
 
 
 class Arrival(NamedTuple):
@@ -139,12 +142,11 @@ def addresses_for(nodes: Iterable[str], own_name: str) -> list[str]:
 
     Args:
         nodes: Their names.
-        own_name: What they call this machine, for the case that nothing else helps.
+        own_name: What they may call this machine.
     """
-    found = [
-        address for _, node in zip(range(_MOST_NODES_ASKED), nodes) for address in _addresses_towards(node)
-    ]
-    return list(dict.fromkeys([*found, own_name]))
+    asked = [*islice(nodes, _MOST_NODES_ASKED), _FAR_AWAY]
+    found = [address for node in asked for address in _addresses_towards(node)]
+    return list(dict.fromkeys([*found, own_name, socket.gethostname()]))
 
 
 def _addresses_towards(node: str) -> list[str]:

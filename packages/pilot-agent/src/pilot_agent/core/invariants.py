@@ -34,7 +34,7 @@ def check(table: UnitTable, *, starts_units: bool = True) -> None:
     _check_reports(table)
     if starts_units:
         for executor, width in table.scheduler.chains.widths():
-            runs = table.scheduler.chains.running[executor].get(width, 0)
+            runs = table.scheduler.chains.runs_at(executor, width)
             _require(runs > 0, f"executor {executor} holds units of width {width} ahead, but runs none")
 
 
@@ -125,12 +125,18 @@ def _check_counts(scheduler: Scheduler, records: Iterable[UnitRecord]) -> None:
         for record in records
         if record.placement is not None and not record.is_alone
     )
-    for executor, widths in enumerate(scheduler.chains.running):
-        for width, number in widths.items():
-            _require(
-                number == running[executor, width],
-                f"executor {executor} runs {number} units of width {width}",
-            )
+    counted = {
+        (executor, width): number
+        for width, numbers in scheduler.chains.running.items()
+        for executor, number in numbers.items()
+    }
+    _require(counted == dict(running), f"executors run {dict(running)}, not {counted}")
+    for width in {width for _, width in running}:
+        total = sum(number for (_, other), number in running.items() if other == width)
+        _require(scheduler.chains.runs(width) == total, f"{total} units of width {width} run")
+    for width in {record.shape.cores for record in chained}:
+        held = sum(record.shape.cores == width and not record.is_retracting for record in chained)
+        _require(scheduler.chains.waits(width) == held, f"{held} units of width {width} are held ahead")
     free = sum(node.free_count for node in scheduler.slots.nodes if node.alive)
     _require(scheduler.slots.free_cores == free, f"{free} cores are free, not {scheduler.slots.free_cores}")
 

@@ -43,7 +43,7 @@ class Patience:
         """Give back what has waited in vain."""
         scheduler = self._scheduler
         if scheduler.chains.count:
-            for executor, width in list(scheduler.chains.widths()):
+            for executor, width in scheduler.chains.widths():
                 if now_s >= scheduler.rates.noted_s(width) + PATIENCE_S:
                     self._retract(executor, width)
         if len(scheduler.queue) and now_s >= scheduler.moved_s + PATIENCE_S:

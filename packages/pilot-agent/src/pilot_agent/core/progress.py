@@ -95,17 +95,19 @@ class Progress:
         if order is None:
             raise RuntimeError(f"the order of {record!r} is gone: it has started before")
         order["attempt"] = record.attempt
-        order["width"] = record.shape.cores
-        order["cores"] = (
-            self._table.scheduler.slots.numbers(placement.cores) if placement is not None else None
-        )
-        if placement is not None and placement.gpus:
+        order["width"], order["cores"] = record.shape.cores, None
+        if placement is not None:
+            self._add_placement(order, record, placement)
+        self._table.frames.start(record.executor, order)
+
+    def _add_placement(self, order: dict[str, Any], record: UnitRecord, placement: Placement) -> None:
+        order["cores"] = cores = self._table.scheduler.slots.numbers(placement.cores)
+        if placement.gpus:
             order["gpus"] = list(placement.gpus)
         if record.is_alone:
-            order["alone"] = True
-        if record.is_mpi and placement is not None:
+            order["alone"], order["width"] = True, len(cores)
+        if record.is_mpi:
             order["ranks"] = [list(slot) for slot in rank_slots(placement, record.shape)]
-        self._table.frames.start(record.executor, order)
 
     def _watch(self, record: UnitRecord, now_s: float) -> None:
         record.order = None

@@ -8,8 +8,7 @@ Invariant: as long as the agent starts units, an executor that holds a chained u
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
 from math import ceil
 
 from pilot_agent.rate import Rates
@@ -27,16 +26,23 @@ class Chains:
     def __init__(self, executors: int) -> None:
         self.lines: list[dict[int, dict[str, UnitRecord]]] = [{} for _ in range(executors)]
         """Per executor and width, in the order of the executor; without those that are being retracted."""
-        self.running: list[dict[int, int]] = [{} for _ in range(executors)]
-        """Units on a slot, per executor and width."""
+        self.running: dict[int, dict[int, int]] = {}
+        """Units on a slot, per width and executor; executors that run none are not there."""
+        self._runs: Counter[int] = Counter()
+        self._waits: Counter[int] = Counter()
+        self._busy: dict[tuple[int, int], None] = {}
+        """Executor and width of the lines that are not empty."""
         self.retracting: dict[str, UnitRecord] = {}
         self.count = 0
         """Units in ``lines``."""
 
     def add(self, record: UnitRecord, executor: int) -> None:
         """Chain a unit."""
-        self.lines[executor].setdefault(record.shape.cores, {})[record.id] = record
+        width = record.shape.cores
+        self.lines[executor].setdefault(width, {})[record.id] = record
         self.count += 1
+        self._waits[width] += 1
+        self._busy[executor, width] = None
 
     def remove(self, record: UnitRecord) -> None:
         """Take out a unit: it has started, or will not."""
@@ -44,8 +50,13 @@ class Chains:
             record.is_retracting = False
             del self.retracting[record.id]
         else:
-            del self.lines[record.executor][record.shape.cores][record.id]
+            executor, width = record.executor, record.shape.cores
+            line = self.lines[executor][width]
+            del line[record.id]
             self.count -= 1
+            self._waits[width] -= 1
+            if not line:
+                del self._busy[executor, width]
 
     def retract(self, record: UnitRecord) -> None:
         """Do not count on a unit any longer: its executor is asked to give it back."""
@@ -58,16 +69,35 @@ class Chains:
         line = self.lines[executor].get(width)
         return next(reversed(line.values())) if line else None
 
-    def widths(self) -> Iterator[tuple[int, int]]:
-        """Yield executor and width of each line that is not empty."""
-        for executor, lines in enumerate(self.lines):
-            for width, line in lines.items():
-                if line:
-                    yield executor, width
+    def widths(self) -> list[tuple[int, int]]:
+        """Return executor and width of each line that is not empty."""
+        return list(self._busy)
+
+    def start(self, executor: int, width: int) -> None:
+        """Count a unit that has got cores."""
+        running = self.running.setdefault(width, {})
+        running[executor] = running.get(executor, 0) + 1
+        self._runs[width] += 1
+
+    def end(self, executor: int, width: int) -> None:
+        """Count a unit that has given them back."""
+        running = self.running[width]
+        running[executor] -= 1
+        if not running[executor]:
+            del running[executor]
+        self._runs[width] -= 1
+
+    def runs_at(self, executor: int, width: int) -> int:
+        """Return how many units of ``width`` an executor runs."""
+        return self.running.get(width, {}).get(executor, 0)
 
     def runs(self, width: int) -> int:
         """Return how many units of ``width`` run."""
-        return sum(running.get(width, 0) for running in self.running)
+        return self._runs[width]
+
+    def waits(self, width: int) -> int:
+        """Return how many units of ``width`` executors hold ahead."""
+        return self._waits[width]
 
     def waiting_at(self, executor: int, width: int) -> int:
         """Return how many units of ``width`` an executor holds ahead."""
@@ -111,8 +141,9 @@ class ChainRooms:
             return deque()
         self._served.add(width)
         rooms: deque[tuple[int, int]] = deque()
-        for executor, running in enumerate(self._chains.running):
-            share = running.get(width, 0)
+        if self._chains.waits(width) >= ahead:  # the usual case, which must not cost a look at each executor
+            return rooms
+        for executor, share in self._chains.running[width].items():
             depth = min(ceil(ahead * share / runs), MOST_CHAINED)
             room = depth - self._chains.waiting_at(executor, width)
             if room > 0 and executor in self._slots.node_of_executor[executor].alive:

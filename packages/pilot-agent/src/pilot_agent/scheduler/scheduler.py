@@ -100,8 +100,8 @@ class Scheduler:
 
         The cores for them are there, since the last unit of their width has just left some.
         """
-        for executor, width in list(self.chains.widths()):
-            if not self.chains.running[executor].get(width):
+        for executor, width in self.chains.widths():
+            if not self.chains.runs_at(executor, width):
                 placement = self._free_for(executor, width)
                 if placement is not None:
                     self._release(executor, width, placement, plan, now_s)
@@ -112,7 +112,7 @@ class Scheduler:
         An executor starts them on its own cores only. On another one's, half of what it holds comes back, to be given
         out anew: else the other would fall idle for good, since executors hold ahead as much as they run.
         """
-        for executor, width in list(self.chains.widths()):
+        for executor, width in self.chains.widths():
             while (placement := self._free_for(executor, width)) is not None:
                 if self.slots.executor_of(placement) != executor:
                     self._recall_half(executor, width, placement, plan)
@@ -233,11 +233,9 @@ class Scheduler:
             )
         if record.is_alone:
             return
-        running = self.chains.running[executor]
         width = record.shape.cores
-        count = running.get(width, 0)
-        running[width] = count + 1
-        if not count and self.chains.runs(width) == 1:
+        self.chains.start(executor, width)
+        if self.chains.runs(width) == 1:
             self.rates.resume(width, now_s)
 
     # --- the end ---
@@ -254,7 +252,7 @@ class Scheduler:
         if record.guest_of and self.reservation is not None:
             self.reservation.leave(record, placement.node)
         if not record.is_alone:
-            self.chains.running[record.executor][record.shape.cores] -= 1
+            self.chains.end(record.executor, record.shape.cores)
         self.slots.give(placement, record.shape)
         record.placement = None
 
