@@ -40,6 +40,9 @@ class SagaProcess:
     Args:
         url: What radical.saga connects to.
         ssh: Options for each client of OpenSSH that it calls.
+
+    Raises:
+        SubmissionError: It cannot be started.
     """
 
     def __init__(self, url: str, ssh: Sequence[str] = ()) -> None:
@@ -55,7 +58,11 @@ class SagaProcess:
         self._process = self._start()
         self._listener = threading.Thread(target=self._listen, name="pilot-saga-log", daemon=True)
         self._listener.start()
-        self._opening = self._send("open", {})
+        try:
+            self._opening = self._send("open", {})
+        except HelperLostError:
+            self.end()
+            raise
 
     @property
     def pid(self) -> int:
