@@ -22,7 +22,7 @@ class PilotOrder:
         pilot: Its id.
         spec: What the user described.
         settings: What its agent needs to find and to trust its session: ``coordination_url`` with the password,
-            ``session``, ``key``, ``service``, ``lease_s`` and ``protocol``.
+            ``session``, ``key`` and ``lease_s``.
     """
 
     pilot: str
@@ -71,7 +71,11 @@ class Placeholder(Protocol):
         """Cores it holds; None while only its resource knows."""
 
     def kill(self) -> None:
-        """End it without waiting for its agent; nothing happens when it has ended."""
+        """End it without waiting for its agent; nothing happens when it has ended.
+
+        Raises:
+            SubmissionError: Its resource does not end it, or is not reached.
+        """
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until nothing of it is left, and its end was told; returns whether that is so."""
