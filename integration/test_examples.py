@@ -13,8 +13,14 @@ import pytest
 from child_program import Ended, run_python
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-NOT_RUN_HERE = {"quickstart.py", "mandelbrot_tile.py", "mandelbrot_sweep.py"}
-"""The first has its own test, the last two are run together below."""
+NOT_RUN_HERE = {
+    "quickstart.py",
+    "lammps_ensemble.py",
+    "replica_exchange.py",
+    "mandelbrot_tile.py",
+    "mandelbrot_sweep.py",
+}
+"""The first three have tests of their own, the last two are run together below."""
 
 OUTPUT = {
     "simple_ensemble.py": "".join(f"Done: I am member {number} of 8\n" for number in range(1, 9)),

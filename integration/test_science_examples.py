@@ -1,0 +1,95 @@
+"""The examples that run LAMMPS as MPI units; and whether replica exchange keeps the distribution of each temperature."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import re
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from child_program import run_python
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def programs() -> None:
+    for program, package in {"lmp": "lammps", "mpirun": "openmpi-bin"}.items():
+        if shutil.which(program) is None:
+            pytest.skip(f"no server: {program} is not on this machine ({package})")
+
+
+def run_example(*words: str, environment: dict[str, str]) -> str:
+    name, *arguments = words
+    ended = run_python(EXAMPLES / name, {**environment, "PYTHONWARNINGS": "default"}, *arguments)
+    ended.check_clean()
+    return ended.stdout
+
+
+@pytest.mark.usefixtures("programs")
+def test_hotter_fluids_have_more_energy_and_pressure(environment: dict[str, str]) -> None:
+    title, *rows = run_example("lammps_ensemble.py", environment=environment).splitlines()
+    assert title == "temperature  energy/atom  pressure"
+    temperatures, energies, pressures = zip(*(map(float, row.split()) for row in rows), strict=True)
+    assert list(temperatures) == [0.8, 1.1, 1.4]
+    assert list(energies) == sorted(energies)
+    assert list(pressures) == sorted(pressures)
+
+
+@pytest.mark.usefixtures("programs")
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_replicas_swap_temperatures(environment: dict[str, str], mode: str) -> None:
+    printed = run_example("replica_exchange.py", "--mode", mode, "--cycles", "3", environment=environment)
+    assert printed.startswith(f"{mode}: 4 replicas, 3 cycles each\n")
+    rows = re.findall(r"^[\d.]+ <-> [\d.]+ +(\d+) +(\d+)$", printed, re.MULTILINE)
+    assert len(rows) == 3
+    assert all(int(swaps) <= int(attempts) for attempts, swaps in rows)
+    assert sum(int(attempts) for attempts, _ in rows) >= 4
+    last = re.search(r"^the replicas ended at (.*)$", printed, re.MULTILINE)
+    assert last is not None
+    assert sorted(last[1].split(", ")) == ["1.00", "1.05", "1.10", "1.16"]
+
+
+@pytest.fixture(scope="module")
+def example() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("replica_exchange", EXAMPLES / "replica_exchange.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for their module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_swaps_downhill_are_sure_and_others_as_boltzmann_says(example: ModuleType) -> None:
+    ladder = example.Ladder([1.0, 2.0], random.Random(1))
+    cold, warm = example.Replica(0, 0, energy=5.0), example.Replica(1, 1, energy=3.0)
+    assert ladder.probability(cold, warm) == 1.0
+    cold.energy, warm.energy = 3.0, 5.0
+    assert ladder.probability(cold, warm) == pytest.approx(0.36788, abs=1e-5)
+    assert ladder.probability(cold, warm) == ladder.probability(warm, cold)
+
+
+def test_each_temperature_keeps_its_distribution(example: ModuleType) -> None:
+    # The energy of a harmonic oscillator has the mean T/2 at a temperature T; swaps must not change that.
+    chance = random.Random(20)
+    temperatures = [1.0, 1.5]
+    ladder = example.Ladder(temperatures, chance)
+    replicas = [example.Replica(0, 0), example.Replica(1, 1)]
+    sums, count = [0.0, 0.0], 40_000
+    for _ in range(count):
+        for replica in replicas:
+            replica.energy = chance.gauss(0.0, temperatures[replica.level] ** 0.5) ** 2 / 2
+        ladder.attempt(*replicas)
+        for replica in replicas:
+            sums[replica.level] += replica.energy
+    means = [total / count for total in sums]
+    assert means == [pytest.approx(temperature / 2, rel=0.03) for temperature in temperatures]
+    assert ladder.swaps[0] > count / 2
