@@ -23,7 +23,7 @@ from exec_log import ExecLog
 from marked_processes import GONE_S, marked, wait_for_end
 from pilot_protocol.signing import KEY_BYTES
 from pilot_protocol.version import PROTOCOL
-from protocol_client import PATIENCE_S, SERVICE, SESSION, ProtocolClient
+from protocol_client import PATIENCE_S, SESSION, ProtocolClient
 from redis_process import RedisProcess
 
 _MARK = "FAULT_TEST"
@@ -162,7 +162,6 @@ class FaultBench:
             "session": SESSION,
             "key": self._key.hex(),
             "pilot": pilot,
-            "service": SERVICE,
             "cores": 2,
             "lease_s": self.client.lease_s,
             "sandbox": str(self.folder / pilot),

@@ -163,7 +163,6 @@ class LiveSession:
             "session": SESSION,
             "key": self.key.hex(),
             "pilot": PILOT,
-            "service": SERVICE,
             "cores": 2,
             "lease_s": self.lease_s,
             "sandbox": str(self.folder / PILOT),

@@ -146,7 +146,7 @@ def test_what_an_agent_is_told(pilots: PilotComputeService, submitter: FakeSubmi
     order = submitter.placeholders[0].order
     assert order.pilot == pilot.id
     assert order.spec.walltime_s == 600
-    assert set(order.settings) == {"coordination_url", "session", "key", "service", "lease_s", "protocol"}
+    assert set(order.settings) == {"coordination_url", "session", "key", "lease_s"}
     assert order.settings["key"] == pilots.session.key_hex
     assert pilots.session.key_hex not in repr(order)
 

@@ -9,7 +9,6 @@ from typing import Any, final
 from pilot_protocol.compute_descriptions import validate_pilot_compute
 from pilot_protocol.pilot_ops import PilotEnd
 from pilot_protocol.specs import PilotSpec
-from pilot_protocol.version import PROTOCOL
 
 from .argument_checks import seconds
 from .following import follow_pilots
@@ -152,9 +151,7 @@ class PilotComputeService:
             "coordination_url": self.session.url.full(),
             "session": self.session.id,
             "key": self.session.key_hex,
-            "service": self.id,
             "lease_s": self.session.lease_s,
-            "protocol": PROTOCOL,
         }
 
     def _agent_ended(self, end: AgentEnd) -> None:

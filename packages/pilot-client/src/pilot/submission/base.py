@@ -22,7 +22,7 @@ class PilotOrder:
         pilot: Its id.
         spec: What the user described.
         settings: What its agent needs to find and to trust its session: ``coordination_url`` with the password,
-            ``session``, ``key``, ``service``, ``lease_s`` and ``protocol``.
+            ``session``, ``key`` and ``lease_s``.
     """
 
     pilot: str
