@@ -189,6 +189,51 @@ def test_a_pilot_of_another_process_is_found_by_its_handle(
     assert pilot.state is State.Canceled
 
 
+def test_a_resource_that_is_not_reached_is_tried_once_by_a_cancel(
+    pilots: PilotComputeService,
+    submitter: FakeSubmitter,
+    agent_of: AgentOf,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def attach(order: PilotOrder, handle: str, notify: Notify) -> FakePlaceholder:
+        raise SubmissionError("no route to host")
+
+    monkeypatch.setattr("pilot.pilot_ending.STOP_LIMIT_S", 0)
+    monkeypatch.setattr("pilot.pilot_ending.KILL_LIMIT_S", 0)
+    monkeypatch.setattr(submitter, "attach", attach)
+    submitter.handle = "job 7"
+    pilot = pilots.create_pilot(PILOT)
+    agent = agent_of(pilot)
+    pilot.wait(LIMIT_S, state="Running")
+    pilots.session.placeholders.clear()  # as it is in another process
+    pilot.cancel()
+    assert [record.message for record in caplog.records] == [
+        f"the job of pilot {pilot.id} is not watched: no route to host",
+        f"pilots {pilot.id} do not answer; they end with their lease",
+    ]
+    agent.end()
+
+
+def test_a_job_that_cannot_be_removed_is_named(
+    pilots: PilotComputeService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def kill(_placeholder: FakePlaceholder) -> None:
+        raise SubmissionError("the queue does not answer")
+
+    monkeypatch.setattr("pilot.pilot_ending.STOP_LIMIT_S", 0)
+    monkeypatch.setattr("pilot.pilot_ending.KILL_LIMIT_S", 0)
+    pilot = pilots.create_pilot(PILOT)
+    with monkeypatch.context() as silent:
+        silent.setattr(FakePlaceholder, "kill", kill)
+        pilot.cancel()
+    assert (
+        f"job 4711 of pilot {pilot.id} is not removed, do it by hand: the queue does not answer"
+        in caplog.text
+    )
+    pilot.cancel()
+
+
 @pytest.mark.parametrize(("registers", "reason"), [(False, "start"), (True, "lost")])
 def test_an_agent_that_dies_ends_its_pilot(
     pilots: PilotComputeService, submitter: FakeSubmitter, agent_of: AgentOf, registers: bool, reason: str

@@ -14,6 +14,7 @@ from pilot_protocol.errors import CoordinationError
 from pilot_protocol.pilot_ops import PilotEnd
 from pilot_protocol.states import State
 
+from .job_ending import kill_job
 from .placeholders import placeholder_of
 from .session import Session
 from .tracker import TrackedPilot
@@ -51,11 +52,11 @@ def cancel_pilots(session: Session, pilots: Sequence[TrackedPilot]) -> None:
 
 def kill_placeholders(session: Session, pilots: Iterable[str]) -> None:
     """Kill pilots without the server; returns when nothing is left of those that this process has submitted."""
-    found = [session.placeholders[pilot] for pilot in pilots if pilot in session.placeholders]
-    for placeholder in found:
-        placeholder.kill()
+    found = {pilot: session.placeholders[pilot] for pilot in pilots if pilot in session.placeholders}
+    for pilot, placeholder in found.items():
+        kill_job(pilot, placeholder)
     give_up = time.monotonic() + KILL_LIMIT_S
-    for placeholder in found:
+    for placeholder in found.values():
         placeholder.wait(max(0.0, give_up - time.monotonic()))
 
 
@@ -64,7 +65,7 @@ def _ask(session: Session, pilot: TrackedPilot) -> None:
     if pilot.state is State.Running:
         session.store.stop_pilot(pilot.id)
     elif placeholder is not None:
-        placeholder.kill()
+        kill_job(pilot.id, placeholder)
     else:  # nobody finds its job: an agent that comes later is turned away
         session.store.end_pilot(pilot.id, PilotEnd("Canceled", "canceled"))
 
@@ -80,18 +81,18 @@ def _force(session: Session, pilots: Sequence[TrackedPilot]) -> None:
 
 
 def _see_off(session: Session, pilot: TrackedPilot) -> None:
-    """Return when nothing is left of a pilot that this process has submitted."""
-    placeholder = placeholder_of(session, pilot)
+    """Return when nothing is left of a pilot whose job is known here."""
+    placeholder = session.placeholders.get(pilot.id)
     if placeholder is not None and not pilot.is_live and not placeholder.wait(GONE_LIMIT_S):
-        placeholder.kill()
+        kill_job(pilot.id, placeholder)
         placeholder.wait(GONE_LIMIT_S)
 
 
 def _kill(session: Session, pilot: TrackedPilot) -> None:
-    placeholder = placeholder_of(session, pilot)
+    placeholder = session.placeholders.get(pilot.id)
     if pilot.is_live and placeholder is not None:
         logger.warning("pilot %s does not answer and is killed", pilot.id, extra={"action": "pilot.killed"})
-        placeholder.kill()
+        kill_job(pilot.id, placeholder)
 
 
 def _have_ended(session: Session, pilots: Sequence[TrackedPilot], limit_s: float) -> bool:

@@ -30,6 +30,7 @@ from .config import ClientConfig
 from .embedded_redis import EmbeddedRedis
 from .hurry import Hurry
 from .identifiers import new_id
+from .job_ending import kill_job
 from .server_facts import SNAPSHOTS
 from .session_file import EmbeddedServer, SessionFile, SessionFiles
 from .store import Store
@@ -195,8 +196,8 @@ class Session:
         self.is_open = False
         atexit.unregister(self.close)
         self.store.link.close()
-        for placeholder in self.placeholders.values():
-            placeholder.kill()
+        for pilot, placeholder in self.placeholders.items():
+            kill_job(pilot, placeholder)
         self.ways.close()
         server.abandon()
         SessionFiles(ClientConfig.from_environment().sessions_dir).delete(self.id)

@@ -71,7 +71,11 @@ class Placeholder(Protocol):
         """Cores it holds; None while only its resource knows."""
 
     def kill(self) -> None:
-        """End it without waiting for its agent; nothing happens when it has ended."""
+        """End it without waiting for its agent; nothing happens when it has ended.
+
+        Raises:
+            SubmissionError: Its resource does not end it, or is not reached.
+        """
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until nothing of it is left, and its end was told; returns whether that is so."""

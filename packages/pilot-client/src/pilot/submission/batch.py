@@ -62,16 +62,15 @@ class BatchPlaceholder:
         return self._watched.state.message
 
     def kill(self) -> None:
-        """Remove the job from its queue, with all its processes."""
+        """Remove the job from its queue, with all its processes.
+
+        Raises:
+            SubmissionError: The queue does not answer or refuses.
+        """
         try:
             self._resource.queue.cancel([self.job])
-        except SubmissionError as error:
-            logger.warning(
-                "job %s at %s is not removed, do it by hand: %s",
-                *(self.job, self._resource.service_url, error),
-                extra={"action": "job.not_removed"},
-            )
-        self._resource.watch.await_end(self._watched)
+        finally:
+            self._resource.watch.await_end(self._watched)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until the queue says that the job has ended, and that was told; returns whether that is so."""

@@ -39,12 +39,16 @@ class FoundInstance:
         return self.job
 
     def kill(self) -> None:
-        """Terminate the instance, and return when nothing runs on it any more."""
+        """Terminate the instance, and return when nothing runs on it any more.
+
+        Raises:
+            SubmissionError: EC2 does not terminate it.
+        """
+        self._instances.terminate(self.job)
         try:
-            self._instances.terminate(self.job)
             self._instances.await_terminated(self.job)
         except SubmissionError as error:
-            logger.error("%s; terminate it yourself", error, extra={"action": "ec2.left"})
+            logger.error("%s; look whether it has ended", error, extra={"action": "ec2.lingers"})
             return
         if not self._gone.is_set():
             self._gone.set()
