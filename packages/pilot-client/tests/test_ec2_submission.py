@@ -229,6 +229,28 @@ def test_a_cancel_before_ssh_is_up_starts_no_agent(cloud: Cloud) -> None:
     assert cloud.jobs.empty()
 
 
+@pytest.mark.parametrize("late_answer", [LETS_IN, SubmissionError("no such host")])
+def test_a_place_that_is_opened_while_a_cancel_ends_the_pilot_is_closed(
+    cloud: Cloud, late_answer: Output | Exception
+) -> None:
+    opening, go_on = threading.Event(), threading.Event()
+    cloud.place = FakePlace(late_answer)
+
+    def make_ssh(address: str, user: str, key_file: str) -> Place:
+        opening.set()
+        assert go_on.wait(LIMIT_S)
+        return cloud.place
+
+    cloud.make_ssh = make_ssh
+    placeholder = cloud.submit()
+    assert opening.wait(LIMIT_S)
+    placeholder.kill()
+    assert placeholder.wait(LIMIT_S)
+    go_on.set()
+    assert cloud.place.closed.wait(LIMIT_S)
+    assert cloud.jobs.empty()
+
+
 def test_a_cancel_while_the_agent_is_being_started_ends_both(cloud: Cloud) -> None:
     entered, go_on = threading.Event(), threading.Event()
 

@@ -163,6 +163,8 @@ class Ec2Placeholder:
             self._fail(f"{type(error).__name__}: {error}")
         finally:
             atexit.unregister(self._abandon)
+            if self._told:  # by a cancel, which may have found no place to close
+                self._close_place()
 
     def _start_agent(self) -> None:
         instance = self._rented.await_running()
