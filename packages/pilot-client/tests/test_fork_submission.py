@@ -9,6 +9,7 @@ import select
 import socket
 import stat
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,26 @@ def test_killing_an_agent(submit: Submit, ends: Ends) -> None:
     assert placeholder.wait(LIMIT_S)
     assert ends.get_nowait() == AgentEnd("p-aaaaaaaa", -9, "")
     placeholder.kill()
+
+
+def test_an_agent_that_was_reaped_is_not_killed_while_its_end_is_told(
+    submit: Submit, ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[int] = []
+    go_on = threading.Event()
+    monkeypatch.setattr("pilot.submission.fork.kill_session", killed.append)
+
+    def tell(end: AgentEnd) -> None:
+        Ends.put(ends, end)
+        go_on.wait(LIMIT_S)
+
+    monkeypatch.setattr(ends, "put", tell)
+    placeholder = submit()
+    ends.get(timeout=LIMIT_S)
+    placeholder.kill()
+    go_on.set()
+    assert placeholder.wait(LIMIT_S)
+    assert killed == [], "its number may be another process's by now"
 
 
 LEAVE = "import os; os.{}; print(os.getpid(), flush=True); os.execvp('sleep', ['sleep', '1000'])"

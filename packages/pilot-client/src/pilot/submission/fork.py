@@ -71,7 +71,7 @@ class ForkPlaceholder:
 
     def kill(self) -> None:
         """Kill the agent and its units, whatever state they are in: nobody would be left to end those."""
-        if not self._gone.is_set():  # then its number may be another one's
+        if self._process.returncode is None:  # once it was reaped, its number may be another one's
             kill_session(self._process.pid)
 
     def wait(self, timeout_s: float) -> bool:
