@@ -250,6 +250,18 @@ def test_an_agent_that_dies_ends_its_pilot(
     assert "No module named redis" in details["message"]
 
 
+def test_the_end_of_a_pilot_that_could_not_be_told_is_told_later(
+    pilots: PilotComputeService, submitter: FakeSubmitter, server: LocalRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pilots.session.store.link, "_patience_s", 0)
+    pilot = pilots.create_pilot(PILOT)
+    server.stop()
+    submitter.placeholders[0].notify(AgentEnd(pilot.id, 1, "", "NODE_FAIL"))
+    server.start()
+    assert pilots.wait(LIMIT_S)
+    assert pilot.details["message"] == "the agent ended before it had started, exit code 1 (NODE_FAIL)"
+
+
 def test_canceling_a_pilot_that_has_not_started(pilots: PilotComputeService) -> None:
     pilot = pilots.create_pilot(PILOT)
     pilot.cancel()

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pilot_protocol import codec, pilot_ops, reads, signing, unit_ops
+from pilot_protocol.errors import CoordinationError
 from pilot_protocol.keys import Keys
 from pilot_protocol.messages import ControlOrder
 from pilot_protocol.operation import BATCH, NoSessionError, Operation, PilotEndedError
@@ -57,6 +58,8 @@ class Store:
         self._pilots: dict[str, list[Operation[int]]] = {}
         self._attachments: dict[tuple[str, str], Operation[tuple[str, ...]]] = {}
         self._outbox = Outbox(max(KEEP_S, lease_s))
+        self._untold_ends: dict[str, Operation[int]] = {}
+        """Of pilots. One that never registered has no lease to end it, so nobody else would."""
 
     def open(self) -> OpenedSession:
         """Make the session or join it.
@@ -114,8 +117,18 @@ class Store:
         self._say(pilot_ops.control(self._keys, pilot, order))
 
     def end_pilot(self, pilot: str, how: PilotEnd) -> bool:
-        """End a pilot of which no process lives; returns whether it had not ended before."""
-        return bool(self._say(pilot_ops.end(self._keys, pilot, "", how)))
+        """End a pilot of which no process lives; returns whether it had not ended before.
+
+        Raises:
+            CoordinationError: It could not be told; when that may pass, it is said again by a later sweep.
+        """
+        operation = pilot_ops.end(self._keys, pilot, "", how)
+        try:
+            return bool(self._say(operation))
+        except CoordinationError as error:
+            if error.transient:
+                self._untold_ends.setdefault(pilot, operation)
+            raise
 
     def attach(self, service: str, owner: str, *, attached: bool) -> None:
         """Let the pilots of a PilotComputeService run a compute-data service's units, or stop that."""
@@ -127,10 +140,13 @@ class Store:
     def sweep(self, link: RedisLink) -> bool:
         """End pilots whose lease has passed, over another link; returns whether the server had lost the session."""
         self._outbox.prune(time.monotonic())
-        if not self._is_lost(link):
-            return False
-        self.restore(link.run)
-        return True
+        is_lost = self._is_lost(link)
+        if is_lost:
+            self.restore(link.run)
+        for pilot, operation in list(self._untold_ends.items()):
+            link.run(operation)
+            del self._untold_ends[pilot]
+        return is_lost
 
     def _is_lost(self, link: RedisLink) -> bool:
         """Sweep, and tell whether the server has lost the session, also if another client has made it anew."""
