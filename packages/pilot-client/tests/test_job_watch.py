@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
-from pilot.submission.job_watch import JobWatch
+from pilot.submission.job_watch import JobWatch, WatchedJob
 from pilot.submission.pacing import OFTEN_S, SELDOM_S, pause_s
 from pilot.submission.queue import Job, JobPhase, JobState
 
@@ -115,9 +115,35 @@ def test_without_jobs_there_is_no_thread(watch: JobWatch, queue: ToldQueue, told
             assert not thread.is_alive()
 
 
-@pytest.mark.parametrize("phase", [JobPhase.QUEUED, JobPhase.RUNNING])
-def test_a_job_is_looked_at_less_and_less_often_until_somebody_waits_for_it(phase: JobPhase) -> None:
-    pauses = [pause_s(phase, age_s, is_awaited=False) for age_s in (0.0, 20.0, 60.0, 1e6)]
+def test_a_job_that_is_watched_twice_is_asked_for_once_and_told_twice(
+    watch: JobWatch, queue: ToldQueue, told: Told
+) -> None:
+    queue.known = {"1": RUNNING}
+    for name in ("first", "second"):
+        watch.add("1", lambda state, name=name: told.put((name, state)))  # type: ignore[misc]
+    queue.asked.get(timeout=LIMIT_S)
+    assert queue.asked.get(timeout=LIMIT_S) == ["1"]
+    queue.known = {"1": ENDED}
+    assert {told.get(timeout=LIMIT_S) for _ in range(2)} == {("first", ENDED), ("second", ENDED)}
+
+
+def test_a_job_is_looked_at_less_and_less_often_until_somebody_waits_for_it() -> None:
+    pauses = [pause_s(unchanged_s, is_awaited=False) for unchanged_s in (0.0, 20.0, 60.0, 1e6)]
     assert pauses == [OFTEN_S, 2.0, 6.0, SELDOM_S]
-    assert pause_s(phase, 1e6, is_awaited=True) == OFTEN_S
-    assert pause_s(JobPhase.UNKNOWN, 1e6, is_awaited=False) == OFTEN_S
+    assert pause_s(1e6, is_awaited=True) == OFTEN_S
+
+
+def test_a_batch_system_that_is_silent_is_asked_less_and_less_often_whoever_waits() -> None:
+    job = WatchedJob("1", lambda _state: None, QUEUED, is_awaited=True, since_s=0.0, heard_s=0.0)
+    pauses = []
+    for now_s, state in [
+        (1000.0, QUEUED),
+        (1001.0, SILENT),
+        (1060.0, SILENT),
+        (9999.0, SILENT),
+        (10000.0, QUEUED),
+    ]:
+        job.hear(state, now_s)
+        pauses.append(job.due_s - now_s)
+    assert pauses == [OFTEN_S, OFTEN_S, 6.0, SELDOM_S, OFTEN_S]
+    assert job.state is QUEUED

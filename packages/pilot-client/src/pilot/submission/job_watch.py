@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 Tell = Callable[[JobState], None]
 
 
-@dataclass
+@dataclass(eq=False)
 class WatchedJob:
     """A job and what is known of it.
 
@@ -35,15 +35,18 @@ class WatchedJob:
     state: JobState = field(default_factory=lambda: JobState(JobPhase.QUEUED))
     is_awaited: bool = False
     since_s: float = field(default_factory=time.monotonic)
+    heard_s: float = field(default_factory=time.monotonic)
     due_s: float = field(default_factory=time.monotonic)
 
     def hear(self, state: JobState, now_s: float) -> None:
         """Take news; no news leaves the state as it is."""
-        if state.phase is not JobPhase.UNKNOWN:
-            if state.phase is not self.state.phase:
-                self.since_s = now_s
-            self.state = state
-        self.due_s = now_s + pause_s(state.phase, now_s - self.since_s, is_awaited=self.is_awaited)
+        if state.phase is JobPhase.UNKNOWN:
+            self.due_s = now_s + pause_s(now_s - self.heard_s, is_awaited=False)
+            return
+        if state.phase is not self.state.phase:
+            self.since_s = now_s
+        self.state, self.heard_s = state, now_s
+        self.due_s = now_s + pause_s(now_s - self.since_s, is_awaited=self.is_awaited)
 
 
 class JobWatch:
@@ -58,15 +61,15 @@ class JobWatch:
         self._queue = queue
         self._name = name
         self._changed = threading.Condition()
-        self._jobs: dict[str, WatchedJob] = {}
+        self._jobs: list[WatchedJob] = []
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
     def add(self, job: str, tell: Tell) -> WatchedJob:
-        """Begin to watch a job."""
+        """Begin to watch a job, also one that is watched already: each listener is told."""
         watched = WatchedJob(job, tell)
         with self._changed:
-            self._jobs[job] = watched
+            self._jobs.append(watched)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name=f"pilot-jobs {self._name}", daemon=True
@@ -103,23 +106,21 @@ class JobWatch:
         """Return the jobs to be looked at, when the time has come; None when there is nothing to watch any more."""
         with self._changed:
             while self._jobs and not self._is_closed:
-                rest_s = min(job.due_s for job in self._jobs.values()) - time.monotonic()
+                rest_s = min(job.due_s for job in self._jobs) - time.monotonic()
                 if rest_s <= 0:
-                    return list(
-                        self._jobs.values()
-                    )  # one question serves all, also those whose time has not come
+                    return list(self._jobs)  # one question serves all, also those whose time has not come
                 self._changed.wait(rest_s)
             self._thread = None
             return None
 
     def _look(self, watched: list[WatchedJob]) -> None:
-        states = self._ask([job.job for job in watched])
+        states = self._ask(list(dict.fromkeys(job.job for job in watched)))
         now_s = time.monotonic()
         for job in watched:
             job.hear(states.get(job.job, JobState(JobPhase.UNKNOWN)), now_s)
             if job.state.phase is JobPhase.ENDED:
                 with self._changed:
-                    del self._jobs[job.job]
+                    self._jobs.remove(job)
                 self._tell(job)
 
     def _ask(self, jobs: list[str]) -> Mapping[str, JobState]:
