@@ -144,6 +144,26 @@ def run(process: SagaProcess, command: str, limit_s: float = LIMIT_S) -> str:
     return str(process.request("shell", {"command": command}, limit_s)["text"]).strip()
 
 
+def test_of_a_helper_that_dies_before_it_is_asked_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(SagaProcess):
+        def _start(self) -> subprocess.Popen[bytes]:
+            started.append(super()._start())
+            assert started[0].wait(LIMIT_S) == 1
+            return started[0]
+
+    started: list[subprocess.Popen[bytes]] = []
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(HelperLostError, match="is gone"):
+        Late(URL)
+    (helper,) = started
+    assert folders(tmp_path) == []
+    assert all(
+        stream is not None and stream.closed for stream in (helper.stdin, helper.stdout, helper.stderr)
+    )
+
+
 def test_noise_on_standard_output_disturbs_no_answer(tmp_path: Path) -> None:
     with closing(SagaQueue(URL, warm=True)) as queue:
         assert queue.submit(job(queue="micro")) == "host.7"

@@ -58,7 +58,11 @@ class SagaProcess:
         self._process = self._start()
         self._listener = threading.Thread(target=self._listen, name="pilot-saga-log", daemon=True)
         self._listener.start()
-        self._opening = self._send("open", {})
+        try:
+            self._opening = self._send("open", {})
+        except HelperLostError:
+            self.end()
+            raise
 
     @property
     def pid(self) -> int:
