@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
 
 from pilot.submission.ec2.place import InstancePlace
 from pilot.submission.local_place import LocalPlace
@@ -59,3 +64,17 @@ def test_what_was_opened_by_way_of_an_instance_is_closed_once_and_before_it() ->
     place.close()
     place.close()
     assert closed == ["tunnel"]
+
+
+def test_ssh_finds_a_key_file_of_any_name_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    place = InstancePlace(SshTarget("203.0.113.7"), SshOptions(config_file="none"), f"{tmp_path}/my 50%x.pem")
+    command = [*place.connection._options.base, "-v", "-o", "ProxyCommand=true", "203.0.113.7"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False).stderr
+    assert f"identity file {tmp_path}/my 50%x.pem type" in said
+    (folder,) = tmp_path.iterdir()
+    (folder / "known_hosts.old").touch()
+    place.close()
+    assert list(tmp_path.iterdir()) == []

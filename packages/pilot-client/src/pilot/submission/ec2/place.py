@@ -6,11 +6,10 @@ What is opened by way of it, like a tunnel, ends with it.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from pilot.submission.ssh.place import SshPlace
 from pilot.submission.ssh.target import SshOptions, SshTarget
@@ -26,13 +25,13 @@ class InstancePlace(SshPlace):
     """
 
     def __init__(self, target: SshTarget, options: SshOptions, key_file: str) -> None:
-        self._known_hosts = Path(tempfile.mkdtemp(prefix="pilot-ec2-"), "known_hosts")
+        self._folder = tempfile.mkdtemp(prefix="pilot-ec2-")
         settings = (
             *options.settings,
-            f'IdentityFile="{key_file}"',
+            f"IdentityFile={_path(key_file)}",
             "IdentitiesOnly=yes",
             "StrictHostKeyChecking=accept-new",
-            f'UserKnownHostsFile="{self._known_hosts}"',
+            f"UserKnownHostsFile={_path(self._folder + '/known_hosts')}",
         )
         super().__init__(target, replace(options, settings=settings))
         self._close_first: list[Callable[[], None]] = []
@@ -47,6 +46,10 @@ class InstancePlace(SshPlace):
         for close in before:
             close()
         super().close()
-        with suppress(FileNotFoundError):  # closed before, or never logged in
-            self._known_hosts.unlink(missing_ok=True)
-            self._known_hosts.parent.rmdir()
+        shutil.rmtree(self._folder, ignore_errors=True)  # with what ssh keeps beside it, like known_hosts.old
+
+
+def _path(path: str) -> str:
+    """Return a path as a value of ssh_config(5), where blanks separate and percent signs mean something."""
+    escaped = path.replace("%", "%%")
+    return f'"{escaped}"'
