@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import signal
 import socket
@@ -14,6 +16,9 @@ import pytest
 import recorded_jobs
 from live_agent import PILOT, LiveAgent, LiveSession, live_session
 from pilot_agent.exit_codes import ENDED, REFUSED
+from pilot_agent.redis_link import LinkLostError
+from pilot_agent.tunnel import Tunnel
+from pilot_agent.tunnel_url import TunnelTarget
 from ssh_server import SshServer, running_sshd
 
 _NOWHERE = "redis://:secret%2Dword@redis.invalid:6379"
@@ -165,3 +170,17 @@ def test_a_tunnel_to_nobody_knows_where_is_refused(session: LiveSession) -> None
     agent = session.start_agent(environment=job, tunnel={"host": "", "socket": "/s"})
     assert agent.wait() == REFUSED
     assert "slurm does not tell where job 7 was submitted; name the host of the tunnel" in agent.said
+
+
+def test_a_node_that_has_no_room_for_another_process_is_no_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def spawn(*_args: object, **_more: object) -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    before = set(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "posix_spawn", spawn)
+    tunnel = Tunnel("login", TunnelTarget("login", "/redis.sock"), str(tmp_path))
+    with pytest.raises(LinkLostError, match="login cannot be opened now: Resource temporarily unavailable"):
+        asyncio.run(tunnel.open())
+    assert set(os.listdir("/proc/self/fd")) == before

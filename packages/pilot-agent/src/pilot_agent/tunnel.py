@@ -72,7 +72,14 @@ class Tunnel:
                 return
             self._take_leave(self._process)
         await asyncio.sleep(self._pause_s)
-        self._process = TunnelProcess(ssh_command(self._host, self.socket, self._target.end))
+        try:
+            self._process = TunnelProcess(ssh_command(self._host, self.socket, self._target.end))
+        except (
+            OSError
+        ) as error:  # no room for a process or a descriptor, which may pass; units run on meanwhile
+            raise LinkLostError(
+                f"the tunnel to {self._host} cannot be opened now: {error.strerror}"
+            ) from error
         await self._process.settle(OPEN_LIMIT_S)
         if not self._process.is_open:
             raise self._failure(self._process.words)
