@@ -134,12 +134,20 @@ def test_sge_notes_go_nowhere_when_the_folder_needs_quotes() -> None:
     assert saga_sge.describe(job(folder="/a b"), offered).scratch == "/dev/null"
 
 
+QSTAT_SGE = (
+    "job-ID  prior   name       user         state submit/start at     queue        slots ja-task-ID\n"
+    + "-" * 60
+)
+QSTAT_SGE += "".join(
+    f"\n      {job} 0.50500 error-p-1  ada          {state:<5} 11/27/2026 00:00:00 all.q@a          1"
+    for job, state in {"1": "r", "2": "qw", "3": "Eqw", "4": "hqw"}.items()
+)
+
+
 def test_sge_states_wait_for_the_accounting() -> None:
     now = [100.0]
     system = SgeSystem({}, clock=lambda: now[0])
-    target = ToldTarget(
-        {"qstat": (0, "1 r\n2 qw\n3 Eqw\n4 hqw\n"), "qacct": (1, "error: job id 5 not found")}
-    )
+    target = ToldTarget({"qstat": (0, QSTAT_SGE), "qacct": (1, "error: job id 5 not found")})
     states = system.states(list("12345"), target)
     assert [state.phase for state in states.values()] == [RUNNING, QUEUED, QUEUED, QUEUED, UNKNOWN]
     now[0] += ACCOUNTING_DELAY_S
@@ -161,9 +169,21 @@ def test_sge_accounting_is_read(record: str, state: JobState | None) -> None:
     assert saga_sge.accounting_state(record) == state
 
 
-def test_sge_that_does_not_answer_is_no_news() -> None:
-    target = ToldTarget({"qstat": (0, "error: commlib error: got select error (Connection refused)")})
-    assert SgeSystem({}).states(["1"], target)["1"].phase is UNKNOWN
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (1, "error: commlib error: got select error (Connection refused)"),
+        (127, "qstat: not found"),
+        (137, ""),
+    ],
+)
+def test_sge_that_does_not_answer_is_no_news(answer: tuple[int, str]) -> None:
+    now = [100.0]
+    system = SgeSystem({}, clock=lambda: now[0])
+    for _ in range(2):
+        target = ToldTarget({"qstat": answer, "qacct": (1, "")})
+        assert system.states(["1"], target)["1"] == JobState(UNKNOWN, None, answer[1])
+        now[0] += ACCOUNTING_DELAY_S
 
 
 PBSNODES = "node1\n  pcpus = 2\n  resources_available.ncpus = 4\n  resources_available.ngpus = 2\n\nnode2\n  resources_available.ncpus = 8\n"
@@ -205,9 +225,18 @@ def test_pbs_states_are_read() -> None:
     }
 
 
-def test_pbs_that_does_not_answer_is_no_news() -> None:
-    target = ToldTarget({"qstat": (1, "qstat: cannot connect to server head (errno=111)")})
-    assert PbsProSystem().states(["1"], target)["1"].phase is UNKNOWN
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (1, "qstat: cannot connect to server head (errno=111)"),
+        (127, "/bin/sh: 1: qstat: not found"),
+        (137, ""),
+        (153, "qstat: Unknown Job Id 2.head\nqstat: End of File"),
+    ],
+)
+def test_pbs_that_does_not_answer_is_no_news(answer: tuple[int, str]) -> None:
+    target = ToldTarget({"qstat": answer})
+    assert PbsProSystem().states(["1"], target)["1"] == JobState(UNKNOWN, None, answer[1])
 
 
 @pytest.mark.parametrize(
@@ -261,3 +290,4 @@ def test_complaints_about_jobs_that_have_ended_are_harmless() -> None:
     assert removal_failures(["1"], ShellAnswer(1, "cannot connect"), "does not exist") == {
         "1": "cannot connect"
     }
+    assert removal_failures(["1"], ShellAnswer(137, ""), "does not exist") == {"1": "exit code 137"}

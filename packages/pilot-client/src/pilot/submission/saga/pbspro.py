@@ -17,17 +17,13 @@ from pilot.submission.queue import Job, JobPhase, JobState
 from pilot_protocol.errors import SubmissionError
 
 from .descriptions import SagaRequest, common_attributes, per_node, refuse
-from .systems import UNKNOWN, Target, removal_failures, whole_number
+from .systems import UNKNOWN, ShellAnswer, Target, removal_failures, whole_number
 
 PBSNODES = "pbsnodes -a"
 QSTAT = "qstat -fx "
 
 _PHASES = dict.fromkeys("HQWT", JobPhase.QUEUED) | dict.fromkeys("RESBU", JobPhase.RUNNING)
 _PHASES |= dict.fromkeys("FXMC", JobPhase.ENDED)
-_NO_ANSWER = re.compile(
-    r"cannot connect|Connection refused|timed? ?out|Communication failure|No default server", re.IGNORECASE
-)
-
 _HARMLESS = "Unknown Job Id|has finished"
 
 
@@ -57,10 +53,8 @@ class PbsProSystem:
         """Return how jobs do."""
         answer = target.run(QSTAT + " ".join(jobs))
         found = queue_states(answer.text)
-        if not found and _NO_ANSWER.search(answer.text):
-            return {job: JobState(JobPhase.UNKNOWN, None, answer.text.strip()) for job in jobs}
-        gone = JobState(JobPhase.ENDED, None, "PBS does not know the job any more")
-        return {job: found.get(job.partition(".")[0], gone) for job in jobs}
+        numbers = {job: job.partition(".")[0] for job in jobs}
+        return {job: found.get(number) or _unlisted(number, answer) for job, number in numbers.items()}
 
     def cancel(self, jobs: Sequence[str], target: Target, /) -> Mapping[str, str]:
         """Remove jobs; return what went wrong, by job."""
@@ -117,6 +111,16 @@ def queue_states(text: str) -> dict[str, JobState]:
         number = block.split(None, 1)[0].partition(".")[0]
         found[number] = _state(block)
     return found
+
+
+def _unlisted(number: str, answer: ShellAnswer) -> JobState:
+    """Return the state of a job that ``qstat`` does not show: it has ended if that is what ``qstat`` says of it."""
+    is_gone = any(
+        re.search(rf"\b{number}\b", line) for line in re.findall(rf".*(?:{_HARMLESS}).*", answer.text)
+    )
+    if answer.code == 0 or is_gone:
+        return JobState(JobPhase.ENDED, None, "PBS does not know the job any more")
+    return JobState(JobPhase.UNKNOWN, None, answer.text.strip())
 
 
 def _state(block: str) -> JobState:

@@ -8,7 +8,6 @@ The invariant: pure, but for the target and the clock it is given.
 
 from __future__ import annotations
 
-import re
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ from pilot_protocol.errors import SubmissionError
 from .descriptions import NOWHERE, SagaRequest, common_attributes, is_plain, plain_value, refuse
 from .systems import Target, removal_failures, whole_number
 
-QSTAT = "qstat | awk 'NR > 2 {print $1, $5}'"
+QSTAT = "qstat"
 QACCT = "timeout 20 qacct -j "
 ACCOUNTING_DELAY_S = 20.0
 """Grid Engine writes the record of a job up to 15 s after it has left the queue, unless told otherwise."""
@@ -92,7 +91,7 @@ class SgeSystem:
     def states(self, jobs: Sequence[str], target: Target, /) -> Mapping[str, JobState]:
         """Return how jobs do; what has left the queue is looked for in the accounting."""
         answer = target.run(QSTAT)
-        if answer.code != 0 or "error" in answer.text:
+        if answer.code != 0:
             return {job: JobState(JobPhase.UNKNOWN, None, answer.text.strip()) for job in jobs}
         listed = queue_states(answer.text)
         return {job: listed.get(job) or self._after_queue(job, target) for job in jobs}
@@ -241,13 +240,9 @@ def _list(known: Sequence[ParallelEnvironment]) -> str:
 
 
 def queue_states(text: str) -> dict[str, JobState]:
-    """Read job ids and states as ``qstat`` prints them."""
-    found = {}
-    for line in text.splitlines():
-        match = re.fullmatch(r"(\d+) ([A-Za-z]+)", line.strip())
-        if match:
-            found[match[1]] = _queued(match[2])
-    return found
+    """Read job ids and states, the first and the fifth column of what ``qstat`` prints."""
+    rows = [line.split(None, 5) for line in text.splitlines()]
+    return {row[0]: _queued(row[4]) for row in rows if len(row) == 6 and row[0].isdigit()}
 
 
 def _queued(letters: str) -> JobState:

@@ -170,7 +170,8 @@ def removal_failures(jobs: Sequence[str], answer: ShellAnswer, harmless: str) ->
     """
     if answer.code == 0:
         return {}
-    complaints = [line for line in answer.text.splitlines() if line.strip() and not re.search(harmless, line)]
+    said = [line for line in answer.text.splitlines() if line.strip()] or [f"exit code {answer.code}"]
+    complaints = [line for line in said if not re.search(harmless, line)]
     named = {job: line for line in complaints for job in jobs if re.search(rf"\b{re.escape(job)}\b", line)}
     return named or dict.fromkeys(jobs, "\n".join(complaints)) if complaints else {}
 
