@@ -195,15 +195,18 @@ def _settings(options: SshOptions) -> list[str]:
 def _start(command: list[str], folder: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
     if shutil.which(command[0]) is None:
         raise _missing(command[0])
-    return subprocess.Popen(
-        ["/bin/sh", "-c", _KEEPER, folder, *command],
-        bufsize=0,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,  # no pipe: the process of a jump host may hold it open for longer
-        start_new_session=True,
-        env=environment(),
-    )
+    try:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", _KEEPER, folder, *command],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,  # no pipe: the process of a jump host may hold it open for longer
+            start_new_session=True,
+            env=environment(),
+        )
+    except OSError as error:
+        raise unstartable(command[0], error) from error
 
 
 def _await_login(keeper: subprocess.Popen[bytes], log: IO[bytes], target: SshTarget) -> None:
@@ -234,14 +237,21 @@ def _asked(command: list[str], limit_s: float = CONTROL_LIMIT_S) -> Output:
         )
     except subprocess.TimeoutExpired:
         return Output(-signal.SIGKILL, b"", f"no answer within {limit_s:g} s")
-    except FileNotFoundError as error:
-        raise _missing(command[0]) from error
+    except OSError as error:
+        raise unstartable(command[0], error) from error
     return Output(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace"))
 
 
 def _control_path(facts: str) -> str | None:
     paths = [line.partition(" ")[2] for line in facts.splitlines() if line.startswith("controlpath ")]
     return next((path for path in paths if path != "none"), None)
+
+
+def unstartable(program: str, error: OSError) -> SubmissionError:
+    """Return the error for a client that is not there, or for which there is no process or descriptor left."""
+    if isinstance(error, FileNotFoundError):
+        return _missing(program)
+    return SubmissionError(f"{program} cannot be started here: {error.strerror}", transient=True)
 
 
 def _missing(program: str) -> SubmissionError:

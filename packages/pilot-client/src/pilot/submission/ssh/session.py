@@ -19,7 +19,7 @@ from pilot.submission.pipe_reading import Found, PipeEndedError, read_past
 from pilot.submission.place import Output
 from pilot_protocol.errors import SubmissionError
 
-from .master import environment
+from .master import environment, unstartable
 from .refusals import quoted
 
 # No backslash but before n, no exclamation mark, no single quote, no line end: those mean something to csh or fish.
@@ -80,7 +80,8 @@ class Session:
         Raises:
             NotStartedError: ``ssh`` did not get through, so the command has not run.
             OverdueError: The command took too long, and goes on.
-            SubmissionError: There was no greeting in time, or the connection was lost while the command ran.
+            SubmissionError: ``ssh`` cannot be started, there was no greeting in time, or the connection was lost while
+                the command ran.
         """
         mark, text = secrets.token_hex(12), self.command.encode("utf-8", "surrogateescape")
         frame = _FRAME.format(mark=mark, size=len(text))
@@ -127,15 +128,18 @@ class Session:
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command,
-        bufsize=0,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        env=environment(),
-    )
+    try:
+        return subprocess.Popen(
+            command,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env=environment(),
+        )
+    except OSError as error:
+        raise unstartable(command[0], error) from error
 
 
 def _end_of(
