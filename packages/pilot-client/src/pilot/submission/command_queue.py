@@ -41,7 +41,9 @@ class CommandQueue:
         """
         content = job_text(self._dialect, job).encode()
         file = self._dialect.job_file
-        command = f"cd {shlex.quote(job.folder)} && (umask 077 && cat >{file}) && {self._dialect.submit}"
+        clear = f"{{ code=$?; rm -f {file}; exit $code; }}"  # else the sandbox would not count as empty
+        written = f"(umask 077 && cat >{file})"
+        command = f"cd {shlex.quote(job.folder)} && {{ {written} && {self._dialect.submit} || {clear}; }}"
         output = self._run(command, content)
         found = self._dialect.parse_id(output.text) if output.code == 0 else None
         if found is None:
