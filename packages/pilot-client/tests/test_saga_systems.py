@@ -291,3 +291,17 @@ def test_complaints_about_jobs_that_have_ended_are_harmless() -> None:
         "1": "cannot connect"
     }
     assert removal_failures(["1"], ShellAnswer(137, ""), "does not exist") == {"1": "exit code 137"}
+
+
+@pytest.mark.parametrize(
+    ("error", "phase"),
+    [
+        ("Job <12> is not found", ENDED),
+        ("Job 12.0 not found", ENDED),
+        ("12: Illegal job ID.", ENDED),
+        ("/bin/sh: 1: bjobs: not found", UNKNOWN),
+        ("bash: llq: command not found", UNKNOWN),
+    ],
+)
+def test_only_what_is_said_of_the_job_ends_it(error: str, phase: JobPhase) -> None:
+    assert saga_state({"error": error}) == JobState(phase, None, error)

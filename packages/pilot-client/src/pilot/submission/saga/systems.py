@@ -76,7 +76,9 @@ _PHASES = {
     "Failed": JobPhase.ENDED,
     "Canceled": JobPhase.ENDED,
 }
-_NO_SUCH_JOB = ("illegal job id", "unknown job", "does not exist", "no such job", "not found", "is not found")
+_NO_SUCH_JOB = re.compile(
+    r"illegal job id|unknown job|does not exist|no such job|job \S+ (is )?not found", re.IGNORECASE
+)
 
 
 class SagaSystem:
@@ -157,7 +159,7 @@ def saga_state(told: Mapping[str, Any]) -> JobState:
 
 def is_gone(error: str) -> bool:
     """Return whether radical.saga complains about a job that is not there any more."""
-    return any(words in error.lower() for words in _NO_SUCH_JOB)
+    return _NO_SUCH_JOB.search(error) is not None
 
 
 def removal_failures(jobs: Sequence[str], answer: ShellAnswer, harmless: str) -> Mapping[str, str]:
