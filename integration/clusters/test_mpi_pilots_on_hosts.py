@@ -57,10 +57,10 @@ def family(request: pytest.FixtureRequest) -> str:
     return found.family
 
 
-def submit(bench: NodeBench, ranks: int, threads: int, **keys: Any) -> str:
+def submit(bench: NodeBench, ranks: int, threads: int, script: str = HELD, **keys: Any) -> str:
     payload = {
         "executable": "/bin/sh",
-        "arguments": ["-c", HELD],
+        "arguments": ["-c", script],
         "environment": {"LOG": str(bench.log.path)},
         "expand_arguments": False,
         "spmd_variation": "mpi",
@@ -96,3 +96,69 @@ def test_no_core_is_used_twice(bench: NodeBench, family: str, way: str) -> None:
         assert set(result.node.split(",")) == {node for _, node, *_ in lines}, result
     bench.stop()
     assert bench.left() == {}
+
+
+SLEEP = 'mkdir "$LOG.$PILOT_UNIT_ATTEMPT.$PILOT_RANK"; [ "$PILOT_UNIT_ATTEMPT" != 1 ] || exec sleep 605'
+LAUNCHERS: dict[str, tuple[str, dict[str, str]]] = {
+    "openmpi by ssh": ("ssh", {"mpi_launcher": "openmpi"}),
+    "mpich by ssh": ("ssh", {"mpi_launcher": "mpich"}),
+    "openmpi in slurm": ("slurm", {"mpi_launcher": "openmpi"}),
+    "mpich in slurm": ("slurm", {"mpi_launcher": "mpich"}),
+    "srun": ("slurm", {"mpi_launcher": "srun", "mpi_srun_type": "none"}),
+}
+
+
+@pytest.fixture(params=LAUNCHERS)
+def sleeping(request: pytest.FixtureRequest, bench: NodeBench) -> str:
+    """A unit with a rank on each node that sleeps, unless it is started again."""
+    way, options = LAUNCHERS[request.param]
+    found = find_mpi(options["mpi_launcher"]) if options["mpi_launcher"] in OF_SYSTEM else ""
+    if isinstance(found, str) and found:
+        pytest.skip(found)
+    WAYS[way](bench, options=options)
+    bench.wait_for_nodes(*NODES)
+    unit = submit(bench, len(NODES), 1, SLEEP, placement="spread")
+    bench.until(
+        lambda: all(os.path.isdir(f"{bench.log.path}.1.{rank}") for rank in range(len(NODES))), "all ranks"
+    )
+    return unit
+
+
+def sleepers(bench: NodeBench) -> list[str]:
+    return [node for node in NODES if bench.running(node, "sleep 605")]
+
+
+def test_a_canceled_unit_leaves_no_rank_on_any_node(bench: NodeBench, sleeping: str) -> None:
+    bench.client.cancel([sleeping])
+    bench.client.wait_for_ends([sleeping])
+    assert sleepers(bench) == []
+
+
+def test_no_rank_survives_the_agent(bench: NodeBench, sleeping: str) -> None:
+    bench.kill(*bench.running("node1", "pilot_agent", "--config"), *bench.running("node1", "--head"))
+    bench.until(lambda: not sleepers(bench), "the end of all ranks")
+
+
+def test_a_unit_starts_again_when_a_node_has_lost_its_executor(bench: NodeBench, sleeping: str) -> None:
+    bench.kill(bench.one("node2", "far_executor"))
+    bench.client.wait_for_ends([sleeping])
+    assert bench.client.letters([sleeping]) == ["D"]
+    assert sleepers(bench) == []
+
+
+def test_a_unit_starts_again_when_the_executor_of_its_launcher_is_lost(
+    bench: NodeBench, sleeping: str
+) -> None:
+    executors = bench.running("node1", "pilot_agent.node.executor")
+    bench.kill(*executors)
+    bench.client.wait_for_ends([sleeping])
+    assert bench.client.letters([sleeping]) == ["D"]
+    assert sleepers(bench) == []
+
+
+def test_a_rank_that_is_killed_fails_the_unit(bench: NodeBench, sleeping: str) -> None:
+    bench.kill(*bench.running("node3", "sleep 605"))
+    bench.client.wait_for_ends([sleeping])
+    result = bench.client.result(sleeping)
+    assert (result.exit_code, result.reason) == (137, "exit"), result
+    assert sleepers(bench) == []
