@@ -1,4 +1,4 @@
-"""What the integration tests start from: a home of their own, and real Redis servers."""
+"""What the integration tests start from: a home of their own, real Redis servers, resources for pilots."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 from child_program import home_environment, kill_all
 from real_redis import free_port, new_password, running_server
+from resources import TestResource, running_resource
+from trouble_bench import TroubleBench, trouble_bench
 
 
 @pytest.fixture
@@ -46,3 +48,20 @@ def any_redis_url(request: pytest.FixtureRequest) -> str:
     name = "redis_url" if request.param == "no password" else "redis_url_with_password"
     url: str = request.getfixturevalue(name)
     return url
+
+
+@pytest.fixture(scope="module", params=["ssh", "slurm", "slurm+ssh", "sge"])
+def resource(request: pytest.FixtureRequest) -> Iterator[TestResource]:
+    """Each resource for pilots; see `resource_bench.only` for others."""
+    with running_resource(request.param) as running:
+        yield running
+        kill_all(running.home)
+
+
+@pytest.fixture
+def at(
+    resource: TestResource, redis_url: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TroubleBench]:
+    """A client of that resource; none of its pilots may leave anything."""
+    with trouble_bench(resource, redis_url, home, monkeypatch) as bench:
+        yield bench

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from child_program import home_environment, processes_of
 from daemons import run
 from resources import TestResource
+from until import until
 
-LIMIT_S = 60.0
 _LISTED = {"slurm": ["squeue", "-h", "-o", "%i %T %r %j"], "sge": ["qstat"]}
 _ALL_OF_SGE = ("-q", "all.q", "-pe", "smp", "4", "-o", "/dev/null", "-e", "/dev/null", "-b", "y")
 
@@ -100,9 +101,6 @@ class ResourceBench:
         return dict(processes_of(self.folder / pilot))
 
 
-def until(condition: Callable[[], object], tell: Callable[[], object] = str) -> None:
-    """Check a condition again and again; batch systems and process tables call nobody back."""
-    end = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain: {tell()}"
-        time.sleep(0.1)
+def only(*systems: str) -> pytest.MarkDecorator:
+    """Return the mark of tests for some systems: names that `resources.running_resource` knows."""
+    return pytest.mark.parametrize("resource", systems, indirect=True)

@@ -22,8 +22,8 @@ def run_saga(url: str, body: str, environment: Mapping[str, str], folder: Path) 
     """Run a body with radical.saga and return its ``result``; when it raises, a dict with the text as ``error``."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
-    variables = {**os.environ, **environment, "HOME": str(home), "RADICAL_DEFAULT_LOG_DIR": str(home)}
-    variables |= {"BOX": str(folder), "TMPDIR": str(home), "SHELL": "/bin/sh"}
+    variables = {**os.environ, "SHELL": "/bin/sh", **environment, "HOME": str(home)}
+    variables |= {"BOX": str(folder), "TMPDIR": str(home), "RADICAL_DEFAULT_LOG_DIR": str(home)}
     done = subprocess.run(
         [sys.executable, __file__, url],
         input=textwrap.dedent(body),

@@ -6,14 +6,13 @@ import getpass
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from pilot.submission.saga.queue import SagaQueue
-from queue_contract import Queues
 
 
 def need_saga() -> None:
@@ -23,8 +22,10 @@ def need_saga() -> None:
 
 
 @contextmanager
-def saga_queues(url: str, environment: Mapping[str, str], folder: Path) -> Iterator[Queues]:
+def saga_queues(url: str, environment: Mapping[str, str], folder: Path) -> Iterator[Callable[[], SagaQueue]]:
     """Give a function that makes queues for the length of a block; nothing of them may stay after it.
+
+    Its environment is that of this process for so long.
 
     Args:
         url: Of the batch system.
@@ -33,6 +34,7 @@ def saga_queues(url: str, environment: Mapping[str, str], folder: Path) -> Itera
     """
     need_saga()
     made: list[SagaQueue] = []
+    others = helpers()
 
     def make() -> SagaQueue:
         made.append(SagaQueue(url, warm=True))
@@ -48,14 +50,14 @@ def saga_queues(url: str, environment: Mapping[str, str], folder: Path) -> Itera
         finally:
             for queue in made:
                 queue.close()
-        left = os.listdir(folder) + [f"process {pid}" for pid in helpers()]
+        left = os.listdir(folder) + [f"process {pid}" for pid in helpers() - others]
         assert not left, f"radical.saga's helpers left {left}"
         assert not list(Path("/tmp").glob(f"saga_ssh_{getpass.getuser()}_*"))
 
 
-def helpers() -> list[int]:
+def helpers() -> set[int]:
     """Return the processes of helpers that this process started."""
-    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_helper(pid)]
+    return {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_helper(pid)}
 
 
 def _is_helper(pid: int) -> bool:

@@ -6,37 +6,22 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
-from child_program import kill_all
 from pilot import ComputeDataService, ComputeUnit, State
-from resource_bench import LIMIT_S, until
-from resources import TestResource, running_resource
-from trouble_bench import TroubleBench, trouble_bench
+from pilot.submission.saga import sge as saga_sge
+from resource_bench import only
+from trouble_bench import TroubleBench
+from until import LIMIT_S, until
 
 pytestmark = pytest.mark.timeout(240)
 
 BATCH = ("slurm", "slurm+ssh", "sge")
-EVERY = ("ssh", *BATCH)
+IMPATIENT = {"grace_s": 1}
+"""Options of agents that soon kill what does not end by itself."""
 SLEEPER = {"executable": "/bin/sleep", "arguments": ["600"]}
 STUBBORN = "trap '' TERM INT HUP; echo here; while :; do sleep 600; done"
-
-
-@pytest.fixture(scope="module", params=EVERY)
-def resource(request: pytest.FixtureRequest) -> Iterator[TestResource]:
-    with running_resource(request.param) as running:
-        yield running
-        kill_all(running.home)
-
-
-@pytest.fixture
-def at(
-    resource: TestResource, redis_url: str, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TroubleBench]:
-    with trouble_bench(resource, redis_url, home, monkeypatch) as bench:
-        yield bench
 
 
 @pytest.fixture
@@ -44,10 +29,6 @@ def work(at: TroubleBench) -> Iterator[ComputeDataService]:
     with ComputeDataService(session=at.session) as service:
         service.add_pilot_compute_service(at.service)
         yield service
-
-
-def only(*systems: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("resource", systems, indirect=True)
 
 
 def begun(unit: ComputeUnit) -> None:
@@ -67,7 +48,10 @@ def test_a_waiting_pilot_that_is_canceled_leaves_the_queue(at: TroubleBench) -> 
 
 
 @only(*BATCH)
-def test_a_waiting_pilot_whose_job_is_removed_by_hand_fails(at: TroubleBench) -> None:
+def test_a_waiting_pilot_whose_job_is_removed_by_hand_fails(
+    at: TroubleBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saga_sge, "ACCOUNTING_DELAY_S", 3.0)  # here the accounting is written at once
     with at.full():
         pilot = at.pilot()
         at.remove(pilot.details["job"])
@@ -76,7 +60,7 @@ def test_a_waiting_pilot_whose_job_is_removed_by_hand_fails(at: TroubleBench) ->
 
 
 def test_nothing_outlives_a_canceled_pilot(at: TroubleBench, work: ComputeDataService) -> None:
-    pilot = at.running(number_of_processes=2)
+    pilot = at.running(number_of_processes=2, agent_options=IMPATIENT)
     stubborn = {"executable": "/bin/sh", "arguments": ["-c", STUBBORN]}
     hidden = {
         "executable": "/bin/sh",
@@ -132,7 +116,7 @@ def test_units_of_a_job_that_is_removed_by_hand_are_handed_back(
 def test_at_the_end_of_the_walltime_what_has_not_ended_goes_back(
     at: TroubleBench, work: ComputeDataService
 ) -> None:
-    pilot = at.running(walltime=0.6)
+    pilot = at.running(walltime=0.3, agent_options=IMPATIENT)
     short = work.submit_compute_unit({"executable": "/bin/true"})
     short.wait(LIMIT_S)
     assert short.state is State.Done

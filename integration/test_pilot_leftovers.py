@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from child_program import kill_all
 from process_tree import descendants
-from resource_bench import ResourceBench, until
-from resources import running_resource
+from resource_bench import only
+from resources import TestResource
 from trouble_bench import TroubleBench, trouble_bench
+from until import until
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.slow, only("ssh", "slurm", "slurm+ssh")]
 
 PILOTS = 20
 
@@ -36,13 +35,6 @@ class Held:
         return cls(tuple(names), len(descendants(os.getpid())), len(os.listdir("/proc/self/fd")))
 
 
-@pytest.fixture(scope="module", params=["ssh", "slurm", "slurm+ssh"])
-def bench(request: pytest.FixtureRequest) -> Iterator[ResourceBench]:
-    with running_resource(request.param) as running:
-        yield ResourceBench(running)
-        kill_all(running.home)
-
-
 def live_through_one(at: TroubleBench) -> None:
     """Run a pilot, and wait until the watch of its job has nothing to do any more."""
     at.running().cancel()
@@ -50,11 +42,11 @@ def live_through_one(at: TroubleBench) -> None:
 
 
 def test_pilots_leave_nothing(
-    bench: ResourceBench, redis_url: str, home: Path, monkeypatch: pytest.MonkeyPatch
+    resource: TestResource, redis_url: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(home / "tmp"))
     before = Held.now()
-    with trouble_bench(bench.resource, redis_url, home, monkeypatch) as at:
+    with trouble_bench(resource, redis_url, home, monkeypatch) as at:
         live_through_one(at)
         after_one = Held.now()
         for _ in range(PILOTS - 1):
@@ -62,8 +54,8 @@ def test_pilots_leave_nothing(
         until(lambda: Held.now() == after_one, lambda: f"{after_one} became {Held.now()}")
     until(lambda: Held.now() == before, lambda: f"{before} became {Held.now()}")
     assert [path.name for path in (home / "tmp").iterdir()] == []
-    assert len(list(bench.folder.iterdir())) == PILOTS
-    assert {path.name for path in bench.folder.glob("*/*")} <= {
+    assert len(list(at.folder.iterdir())) == PILOTS
+    assert {path.name for path in at.folder.glob("*/*")} <= {
         "agent.out",
         "agent.err",
         "job.sh",

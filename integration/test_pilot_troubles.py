@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 import re
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from child_program import kill_all
 from pilot import State
 from pilot_protocol.errors import DescriptionError, SubmissionError
 from real_redis import free_port
-from resource_bench import LIMIT_S, until
-from resources import TestResource, running_resource
+from resource_bench import only
+from small_disk import small_disk
 from sshd import HOST
-from trouble_bench import TroubleBench, trouble_bench
+from trouble_bench import TroubleBench
+from until import LIMIT_S, until
 
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture(scope="module", params=["ssh", "slurm", "slurm+ssh", "sge"])
-def resource(request: pytest.FixtureRequest) -> Iterator[TestResource]:
-    with running_resource(request.param) as running:
-        yield running
-        kill_all(running.home)
-
-
-@pytest.fixture
-def at(
-    resource: TestResource, redis_url: str, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TroubleBench]:
-    with trouble_bench(resource, redis_url, home, monkeypatch) as bench:
-        yield bench
-
-
-def only(*systems: str) -> pytest.MarkDecorator:
-    """Return the mark of a test for some systems."""
-    return pytest.mark.parametrize("resource", systems, indirect=True)
 
 
 def refused(at: TroubleBench, **keys: Any) -> str:
@@ -157,20 +134,9 @@ def test_a_working_directory_of_somebody_else(at: TroubleBench) -> None:
     assert "that you may write to" in refused(at, working_directory="/root/mine")
 
 
-@contextmanager
-def small_disk(folder: Path, kib: int) -> Iterator[Path]:
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k,mode=0777", "none", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-        folder.rmdir()
-
-
 @only("ssh", "slurm")
 def test_a_disk_that_is_full(at: TroubleBench) -> None:
-    with small_disk(at.resource.home / "full", 64) as folder:
+    with small_disk(at.resource.home / "full") as folder:
         message = refused(at, working_directory=str(folder))
         assert "disk full" in message
         assert str(folder) in message
@@ -182,7 +148,7 @@ def test_a_home_and_a_working_directory_that_are_full(
     at: TroubleBench, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
-    with small_disk(at.resource.home / "full", 64) as folder, small_disk(home / "full", 64) as full_home:
+    with small_disk(at.resource.home / "full") as folder, small_disk(home / "full") as full_home:
         monkeypatch.setenv("HOME", str(full_home))
         assert "disk full" in refused(at, working_directory=str(folder))
 

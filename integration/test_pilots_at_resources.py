@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from child_program import home_environment, kill_all, run_python
-from resources import SYSTEMS, TestResource, running_resource
+from child_program import home_environment, run_python
+from resource_bench import only
+from resources import SYSTEMS, TestResource
 from test_quickstart import OUTPUT, QUICKSTART
 
-pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture(scope="module", params=SYSTEMS)
-def resource(request: pytest.FixtureRequest) -> Iterator[TestResource]:
-    with running_resource(request.param) as running:
-        yield running
-        kill_all(running.home)
+pytestmark = [pytest.mark.timeout(180), only(*SYSTEMS)]
 
 
 def test_the_example_runs_with_only_its_service_url_changed(resource: TestResource, redis_url: str) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from child_program import Ended, kill_all, run_python
-from resource_bench import LIMIT_S, ResourceBench, until
-from resources import running_resource
+from child_program import Ended, run_python
+from resource_bench import ResourceBench, only
+from resources import TestResource
+from until import LIMIT_S, until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), only("slurm", "slurm+ssh", "sge")]
 
 CREATE = """\
 import json, sys
@@ -55,6 +56,9 @@ print(pilots.wait(0), *[each.state for each in pilots.list_pilots()])
 WAIT = """\
 import sys
 import pilot
+from pilot.submission.saga import sge
+
+sge.ACCOUNTING_DELAY_S = 3.0  # here the accounting is written at once
 
 pilots = pilot.PilotComputeService(pcs_url=sys.argv[1])
 print("waits", flush=True)
@@ -103,16 +107,9 @@ class Programs(ResourceBench):
         return path
 
 
-@pytest.fixture(scope="module", params=["slurm", "slurm+ssh", "sge"])
-def bench(request: pytest.FixtureRequest) -> Iterator[ResourceBench]:
-    with running_resource(request.param) as running:
-        yield ResourceBench(running)
-        kill_all(running.home)
-
-
 @pytest.fixture
-def at(bench: ResourceBench, home: Path, redis_url: str) -> Iterator[Programs]:
-    programs = Programs(bench.resource, home, redis_url)
+def at(resource: TestResource, home: Path, redis_url: str) -> Iterator[Programs]:
+    programs = Programs(resource, home, redis_url)
     yield programs
     programs.check_nothing_left()
 

@@ -9,7 +9,6 @@ import queue
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from pilot import ComputeDataService, ComputeUnit, PilotComputeService, State
 from pilot.submission import systems
 from pilot.submission.ssh import reverse_tunnel
 from process_tree import command_line, descendants
+from until import until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -109,22 +109,15 @@ def description(service_url: str, **more: Any) -> dict[str, Any]:
 def check_clean(cluster: NetnsCluster) -> None:
     """Assert that no host has a process of a pilot, a tunnel's socket, a job, or a file with secrets."""
     for host in cluster.hosts.values():
-        eventually(lambda host=host: not is_used(host))  # type: ignore[misc]
+        until(lambda host=host: not is_used(host))  # type: ignore[misc]
     head = cluster.hosts["head"]
-    eventually(lambda: head.run("squeue", "-h") == "")
+    until(lambda: head.run("squeue", "-h") == "")
     assert head.run("find", FOLDER, "-name", "agent.json") == ""
 
 
 def is_used(host: NetnsHost) -> bool:
     processes = host.run("ps", "-eo", "args")
     return f"{FOLDER}/" in processes or "redis.sock" in processes or "pilot-" in host.run("ls", "/tmp")
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_from_the_head_a_node_comes_back_through_the_head(cluster: NetnsCluster) -> None:
@@ -135,7 +128,7 @@ def test_from_the_head_a_node_comes_back_through_the_head(cluster: NetnsCluster)
 
 
 def test_without_a_tunnel_a_node_does_not_and_says_so(cluster: NetnsCluster) -> None:
-    told = on_the_head(cluster)
+    told = on_the_head(cluster, agent_options={"first_patience_s": 2})
     assert told.startswith("Failed the agent ended before it had started, exit code 3; it said last:")
     assert "no contact to Redis" in told
     assert "'tunnel': True" in told

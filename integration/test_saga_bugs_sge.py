@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,59 @@ def test_canceling_a_job_that_has_ended_fails(run: Run, sge: SgeCluster) -> None
     told = run(body)
     assert told is not None
     assert "does not exist" in told["error"]
+
+
+@pytest.mark.parametrize(
+    "attribute", ['pre_exec=["true"]', 'post_exec=["true"]', "total_gpu_count=1", 'job_contact=["me@here"]']
+)
+def test_setup_gpus_and_mail_cannot_be_asked_for(run: Run, attribute: str) -> None:
+    told = run(f'service.create_job(describe(executable="/bin/true", {attribute}))')
+    assert told["error"].startswith("BadParameter")
+
+
+def test_there_are_no_callbacks_and_no_output_and_waiting_tells_nothing(run: Run) -> None:
+    body = """
+    heard = []
+    job = service.create_job(describe(executable="/bin/true", name="x", output=box + "/out", error=box + "/err"))
+    job.add_callback(saga.STATE, lambda *more: heard.append(more) or True)
+    job.run()
+    waited = job.wait()
+    try:
+        job.get_stdout()
+    except saga.exceptions.NotImplemented:
+        heard.append("no output")
+    result = [waited, heard]
+    """
+    assert run(body) == [None, ["no output"]]
+
+
+def test_without_a_script_qsub_is_run_and_reads_one_from_the_terminal(run: Run) -> None:
+    body = """
+    texts = []
+    shell = service._adaptor.shell
+    original = shell.run_sync
+    shell.run_sync = lambda command, *more, **named: texts.append(command) or original(command, *more, **named)
+    service.create_job(describe(executable="/bin/true", name="x", output=box + "/out", error=box + "/err")).run()
+    result = [text for text in texts if "mktemp" in text][0]
+    """
+    assert re.search(r"&& unset GREP_OPTIONS; \S*qsub ", run(body))
+
+
+def test_where_qstat_does_not_show_its_help_nothing_is_found(sge: SgeCluster, tmp_path: Path) -> None:
+    qstat = tmp_path / "bin" / "qstat"
+    qstat.parent.mkdir()
+    qstat.write_text('#!/bin/sh\n[ "$1" = -help ] && exit 1\nexec /usr/bin/qstat "$@"\n')
+    qstat.chmod(0o700)
+    way = {**sge.environment, "PATH": f"{qstat.parent}:/usr/bin:/bin"}
+    assert "is not subscriptable" in run_saga(sge.url, "service.list()", way, tmp_path)["error"]
+
+
+def test_each_connection_asks_every_tool_for_its_help(run: Run) -> None:
+    body = """
+    shell, asked = service._adaptor.shell, []
+    run_sync = shell.run_sync
+    shell.run_sync = lambda command: asked.append(command) or run_sync(command)
+    service._adaptor.initialize()
+    result = [command.split()[-2].rpartition("/")[2] for command in asked if command.endswith(" -help")]
+    """
+    assert sorted(run(body)) == ["qacct", "qconf", "qdel", "qstat", "qsub"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from saga_guard import run_saga
 from saga_trials import need_saga
 from slurm import Shape, SlurmCluster, running_slurm
+from small_disk import full_disk
 
 Run = Callable[[str], Any]
 
@@ -166,8 +168,76 @@ def test_the_monitor_dies_of_a_job_that_comes_meanwhile(run: Run) -> None:
     assert ended
 
 
+def test_each_command_waits_for_output_that_nobody_has_asked_for(run: Run) -> None:
+    body = """
+    shell, waits = service._adaptor.shell, []
+    read = shell.pty_shell.read
+    shell.pty_shell.read = lambda size=0, timeout=0: waits.append(timeout) or read(size=size, timeout=timeout)
+    shell.run_sync("true")
+    result = waits[0]
+    """
+    assert run(body) == 0.1
+
+
 def test_logs_fall_into_the_current_folder_unless_told(slurm: SlurmCluster, tmp_path: Path) -> None:
     environment = {**slurm.environment, "RADICAL_LOG_TGT": "", "RADICAL_SAGA_LOG_LVL": "DEBUG"}
     run_saga(slurm.url, "result = 1", environment, tmp_path)
     assert list((tmp_path / "home").glob("radical*"))
     assert (tmp_path / "home" / ".radical").is_dir()
+
+
+def test_the_monitor_outlives_the_close_unless_it_is_stopped(run: Run) -> None:
+    body = """
+    service.close()
+    monitor = service._adaptor.mt
+    monitor.join(1)
+    outlived = monitor.is_alive()
+    monitor.stop()
+    monitor.join(60)
+    result = [outlived, monitor.is_alive()]
+    """
+    assert run(body) == [True, False]
+
+
+def test_a_job_cannot_be_suspended_before_its_state_was_read(run: Run, slurm: SlurmCluster) -> None:
+    body = """
+    job = service.create_job(describe(executable="/bin/sleep", arguments=["60"], queue="debug"))
+    job.run()
+    job.suspend()
+    """
+    assert run(body)["error"].startswith("IncorrectState")
+    slurm.command("scancel", "--user=root")
+
+
+def test_where_there_are_no_jobs_a_nameless_one_is_listed(run: Run, slurm: SlurmCluster) -> None:
+    slurm.command("scancel", "--user=root")
+    body = """
+    import time
+    while service._adaptor.shell.run_sync("squeue -h")[1].strip():
+        time.sleep(0.2)
+    result = [each.rpartition("-")[2] for each in service.list()]
+    """
+    assert run(body) == ["[]"]
+
+
+def test_a_script_that_cannot_be_written_is_noticed_by_sbatch_only(run: Run, tmp_path: Path) -> None:
+    with full_disk(tmp_path / "full", "bytes"):
+        told = run(
+            'service.create_job(describe(executable="/bin/true", queue="debug", working_directory=box + "/full")).run()'
+        )
+    assert "Batch script is empty" in told["error"]
+
+
+def test_a_colon_parts_a_queue_from_a_quality_of_service(run: Run) -> None:
+    body = 'service.create_job(describe(executable="/bin/true", queue="debug:nosuch", project="a:b")).run()'
+    assert re.search(r"(?i)qos|quality|reservation", run(body)["error"])
+
+
+def test_mpi_is_started_by_saga_where_it_is_named(run: Run, slurm: SlurmCluster, tmp_path: Path) -> None:
+    body = """
+    description = describe(executable="/bin/true", queue="debug", spmd_variation="MPI", working_directory=box)
+    service.create_job(description).run()
+    """
+    run(body)
+    (script,) = tmp_path.glob("tmp_*.slurm")
+    assert "mpirun -n 1 /bin/true" in script.read_text()

@@ -12,8 +12,9 @@ import pytest
 
 from pilot import PilotCompute, PilotComputeService
 from pilot.session import Session
-from resource_bench import LIMIT_S, ResourceBench
+from resource_bench import ResourceBench
 from resources import TestResource
+from until import LIMIT_S
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """A pytest plugin for all tests of the repository: which of them may run at the same time, in which order they start.
 
 Most tests wait for others, so ``pytest --numprocesses`` runs several at once. Those of one file stay together, in one
-process, for what they share. Tests against several systems are apart by system; all that look for what radical.saga or a
-Grid Engine leaves on the machine are one group.
+process, for what they share; those against several systems are apart by system.
 """
 
 from __future__ import annotations
@@ -13,27 +12,22 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-FIRST = ("integration/", "packages/pilot-client/")
+FIRST = ("integration/test_pilot", "integration/", "packages/pilot-client/")
 """Start before the others: the longest groups are there."""
 
-_LOOKS_AT_THE_MACHINE = re.compile(r"integration/test_saga_|[\[-]sge")
-_SYSTEM = re.compile(r"\[(slurm\+ssh|slurm|ssh)\b")
+_SYSTEM = re.compile(r"\[((?:slurm|sge)(?:\+ssh)?|ssh)\b")
 
 
 def group(test: str) -> str:
-    """Return what a test must not be parted from: its file, or its system there, or a group of several files."""
+    """Return what a test must not be parted from: its file, or its system there."""
     file = test.partition("::")[0]
-    if _LOOKS_AT_THE_MACHINE.search(test):
-        return "machine"
     system = _SYSTEM.search(test)
     return f"{file}[{system[1]}" if system and file.startswith("integration/") else file
 
 
 def order(test: str) -> int:
     """Return the rank by which tests start."""
-    if group(test) == "machine":
-        return 0
-    return next((rank for rank, start in enumerate(FIRST, 1) if test.startswith(start)), len(FIRST) + 1)
+    return next((rank for rank, start in enumerate(FIRST) if test.startswith(start)), len(FIRST))
 
 
 @pytest.hookimpl(trylast=True)

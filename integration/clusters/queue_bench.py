@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,8 @@ from pilot.submission.dialects import DIALECTS
 from pilot.submission.process_queue import ProcessQueue
 from pilot.submission.queue import Job, JobPhase, JobState, Queue
 from plain_place import PlainPlace
+from until import LIMIT_S, until
 
-LIMIT_S = 30.0
 BATCH = ("torque", "pbspro", "lsf", "condor")
 UNKNOWN = {"process": "1.1:/nowhere", "lsf": "99999", "condor": "99999.0"}
 
@@ -96,14 +95,6 @@ def bench(kind: str, folder: Path, **settings: Any) -> Iterator[Bench]:
         return
     with fake_batch.start(kind, **settings) as cluster:
         yield Bench(kind, folder, PlainPlace(str(cluster.path)), cluster)
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Look again and again until something is true."""
-    limit = time.monotonic() + LIMIT_S
-    while not true():
-        assert time.monotonic() < limit, "it does not come true"
-        time.sleep(0.02)
 
 
 def until_phase(queue: Queue, job: str, phase: JobPhase) -> JobState:

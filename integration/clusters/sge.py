@@ -8,6 +8,7 @@ gridengine-client``.
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from real_redis import free_port
 COMMANDS = ("sge_qmaster", "sge_execd", "qsub", "qstat", "qconf", "qacct")
 INSTALLED = Path("/var/lib/gridengine")
 SLOTS = 4
+FIRST_GROUP, GROUPS = 100_000, 100
 PARALLEL = {"smp": "$pe_slots", "mpi": "$fill_up", "mpirr": "$round_robin"}
 """Parallel environments, and how each spreads its slots over hosts."""
 
@@ -47,13 +49,23 @@ class SgeCluster:
         assert done.returncode == 0, f"{words}: {done.stdout} {done.stderr}\n{self.logs()}"
         return done.stdout
 
-    def stop_master(self) -> None:
-        """End the master; jobs run on."""
-        self._daemons.end("qmaster")
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Let commands not find the master for the length of a block; jobs run on.
+
+        It is not stopped, since the execution daemon would need half a minute to come back to it.
+        """
+        where = Path(self.environment["SGE_ROOT"], "default", "common", "act_qmaster")
+        known = where.read_text()
+        where.write_text("nowhere.invalid\n")
+        try:
+            yield
+        finally:
+            where.write_text(known)
 
     def start_master(self) -> None:
-        """Start the master, and wait until it answers."""
-        self._daemons.start("qmaster", ["/usr/sbin/sge_qmaster"])
+        """Start the master, and wait until it answers. It is killed in the end: of itself it takes 9 s to stop."""
+        self._daemons.start("qmaster", ["/usr/sbin/sge_qmaster"], end_with=signal.SIGKILL)
         wait_until(lambda: run(["qconf", "-sh"], self.environment).returncode == 0, "the master", self.logs)
 
     def logs(self) -> str:
@@ -139,18 +151,24 @@ class _Configuration:
         self._host = socket.gethostname()
 
     def master(self) -> None:
-        """Let root submit, schedule quickly, write the accounting at once; name the host."""
-        self._change("-sconf", "-Mconf", {"min_uid": "0", "min_gid": "0", "load_report_time": "00:00:05"})
+        """Let root submit, schedule quickly, write the accounting at once; name the host.
+
+        Shells of jobs are no login shells: root's start files on this machine are none of the tests' business, and a job
+        that is killed while it reads them may leave them with a lock.
+        """
+        self._change("-sconf", "-Mconf", {"min_uid": "0", "min_gid": "0", "load_report_time": "00:00:01"})
         self._change(
             "-sconf",
             "-Mconf",
             {
+                "gid_range": self._group_ids(),
+                "login_shells": "none",
                 "execd_spool_dir": f"{self._file.parent}/spool/execd",
                 "reporting_params": "accounting=true reporting=false flush_time=00:00:01 "
                 "accounting_flush_time=00:00:00 joblog=false sharelog=00:00:00",
             },
         )
-        quick = {"schedule_interval": "0:0:2", "flush_submit_sec": "1", "flush_finish_sec": "1"}
+        quick = {"schedule_interval": "0:0:1", "flush_submit_sec": "1", "flush_finish_sec": "1"}
         self._change("-ssconf", "-Msconf", quick)
         for option in ("-ah", "-as"):
             run(["qconf", option, self._host], self._cluster.environment)  # it may be one already
@@ -158,6 +176,14 @@ class _Configuration:
         host |= dict.fromkeys(("xprojects", "usage_scaling", "report_variables"), "NONE")
         self._add("-Ae", {"hostname": self._host, **host, "complex_values": f"slots={SLOTS}"})
         self._add("-Ahgrp", {"group_name": "@allhosts", "hostlist": self._host})
+
+    def _group_ids(self) -> str:
+        """Return groups that no other Grid Engine of this machine gives its jobs.
+
+        A daemon takes all processes of a job's group for the job's: it would wait for those of others, and kill them.
+        """
+        first = FIRST_GROUP + GROUPS * int(self._cluster.environment["SGE_QMASTER_PORT"])
+        return f"{first}-{first + GROUPS - 1}"
 
     def parallel(self, name: str, rule: str) -> None:
         """Add a parallel environment."""
@@ -190,6 +216,9 @@ class _Configuration:
                 "load_thresholds": "NONE",
                 "shell": "/bin/bash",
                 "shell_start_mode": "posix_compliant",
+                "tmpdir": str(
+                    self._file.parent
+                ),  # its jobs' folders are named by number, as those of others are
                 "h_rt": limit,
                 "notify": "00:00:05",
             },

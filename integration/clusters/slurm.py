@@ -84,17 +84,23 @@ class SlurmCluster:
         assert done.returncode == 0, f"{words}: {done.stderr}\n{self._daemons.logs()}"
         return done.stdout
 
-    def pause_controller(self) -> None:
-        """Let the controller answer nobody."""
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let the controller answer nobody for the length of a block."""
         self._daemons.send("slurmctld", signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._daemons.send("slurmctld", signal.SIGCONT)
 
-    def resume_controller(self) -> None:
-        """Let the controller answer again."""
-        self._daemons.send("slurmctld", signal.SIGCONT)
-
-    def stop_controller(self) -> None:
-        """End the controller; jobs run on."""
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """End the controller for the length of a block; jobs run on."""
         self._daemons.end("slurmctld")
+        try:
+            yield
+        finally:
+            self.start_controller()
 
     def start_controller(self) -> None:
         """Start the controller, and wait until it answers."""

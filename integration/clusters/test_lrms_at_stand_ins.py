@@ -13,8 +13,8 @@ import pytest
 import fake_batch
 import pilot_agent
 from fake_batch.cluster import ENDED
-from queue_bench import until
 from stand_in_jobs import submit
+from until import until
 
 CORES = 3
 WALLTIME_S = 3600  # where nothing is asked for

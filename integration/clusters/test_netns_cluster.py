@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import os
-import queue
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from netns_cluster import NODES, NetnsCluster, running_cluster
-from pilot.submission.ssh import reverse_tunnel
 from pilot.submission.ssh.place import SshPlace
-from pilot.submission.ssh.reverse_tunnel import ReverseTunnel, TunnelNews
 from process_tree import command_line, descendants
 from real_redis import free_port, running_server
 from sshd import plain_account
-
-LIMIT_S = 20.0
-
-PING = "import socket; s = socket.socket(socket.AF_UNIX); s.connect({!r}); s.send(b'PING\\n'); print(s.recv(5).decode())"
-PONG = "+PONG\n"
+from until import until
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +31,6 @@ def head(cluster: NetnsCluster) -> Iterator[SshPlace]:
     place = SshPlace(cluster.target(), cluster.options)
     yield place
     place.close()
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_slurm_starts_a_job_on_both_nodes(head: SshPlace) -> None:
@@ -89,40 +73,6 @@ def test_hosts_share_homes_and_a_folder_but_neither_tmp_nor_the_homes_of_this_ma
     assert not Path("/tmp/of-head").exists()
 
 
-def test_a_node_comes_to_a_redis_of_this_machine_by_a_tunnel_and_the_head(
-    cluster: NetnsCluster, head: SshPlace, tmp_path: Path
-) -> None:
-    with running_server(tmp_path, port := free_port()):
-        news: queue.SimpleQueue[TunnelNews] = queue.SimpleQueue()
-        tunnel = ReverseTunnel(head.connection, f"127.0.0.1:{port}", news.put)
-        tunnel.open()
-        node = cluster.hosts["node2"]
-        forward = f"{cluster.shared}/node.sock:{tunnel.remote_socket}"
-        node.run("sh", "-c", f"ssh -f -N -o ExitOnForwardFailure=yes -L {forward} head >/dev/null 2>&1")
-        assert node.run("python3", "-c", PING.format(f"{cluster.shared}/node.sock")) == PONG
-        tunnel.close()
-
-
-def test_after_the_network_was_gone_the_tunnel_comes_back(
-    cluster: NetnsCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reverse_tunnel, "PAUSES_S", (0.0, 0.5))
-    options = replace(cluster.options, alive_interval_s=1, connect_limit_s=2)
-    place = SshPlace(cluster.target(), options)
-    head, news = cluster.hosts["head"], queue.SimpleQueue[TunnelNews]()
-    with running_server(tmp_path, port := free_port()):
-        tunnel = ReverseTunnel(place.connection, f"127.0.0.1:{port}", news.put)
-        tunnel.open()
-        head.link("link", "set", "eth0", "down")
-        assert not news.get(timeout=LIMIT_S).is_open
-        head.link("link", "set", "eth0", "up")
-        assert news.get(timeout=LIMIT_S).is_open
-        assert head.run("python3", "-c", PING.format(tunnel.remote_socket)) == PONG
-        tunnel.close()
-        assert "pilot" not in head.run("ls", "/tmp")
-    place.close()
-
-
 def remnants() -> list[str]:
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
     routes = subprocess.run(["ip", "-4", "route"], capture_output=True, text=True, check=True).stdout
@@ -155,6 +105,6 @@ def test_a_cluster_whose_program_is_killed_has_no_processes_and_networks_left(cl
         processes = descendants(process.pid)
         assert any("slurmd" in command_line(pid) for pid in processes)
         process.send_signal(signal.SIGKILL)
-    eventually(lambda: not any(command_line(pid) for pid in processes))
+    until(lambda: not any(command_line(pid) for pid in processes))
     shutil.rmtree(state)
-    eventually(lambda: remnants() == before)
+    until(lambda: remnants() == before)

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from pilot.submission.ssh.target import SshTarget
 from pilot_protocol.errors import SubmissionError
 from process_tree import children, command_line, descendants
 from sshd import HOST, REFUSE_EVERYONE, Sshd, kill, login_shell, plain_account, running_sshd
+from until import until
 
 LIMIT_S = 20.0
 
@@ -54,13 +54,6 @@ def place_at(server: Sshd, target: SshTarget | None = None) -> Iterator[SshPlace
 def place(shared_server: Sshd) -> Iterator[SshPlace]:
     with place_at(shared_server) as there:
         yield there
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def master_pid(place: SshPlace) -> int:
@@ -145,7 +138,7 @@ def test_a_command_over_its_limit_is_killed_there(place: SshPlace, tmp_path: Pat
     with pytest.raises(SubmissionError, match=f"on {HOST} took longer than 1 s and was killed: ") as caught:
         place.run(f"sleep 600 & echo $! >{pid_file}; wait", limit_s=1)
     assert caught.value.transient
-    eventually(lambda: not command_line(int(pid_file.read_text())))
+    until(lambda: not command_line(int(pid_file.read_text())))
     assert place.run("echo again").text == "again\n"
 
 
@@ -441,8 +434,8 @@ def test_an_application_that_is_killed_leaves_no_login(server: Sshd) -> None:
         assert socket_path.exists()
         assert len(logins) >= 2
         process.kill()
-    eventually(lambda: not socket_path.parent.exists())
-    eventually(lambda: not any("ssh" in command_line(pid) for pid in logins))
+    until(lambda: not socket_path.parent.exists())
+    until(lambda: not any("ssh" in command_line(pid) for pid in logins))
 
 
 def test_a_login_that_fails_leaves_nothing(server: Sshd) -> None:

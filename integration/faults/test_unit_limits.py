@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from agent_harness import AgentProcess, FaultBench, fault_bench
 from marked_processes import wait_for_end
 from protocol_client import Request
+from small_disk import small_disk
 
 pytestmark = pytest.mark.faults
 
@@ -84,23 +84,15 @@ def test_canceled_units_end_wherever_they_are(bench: FaultBench) -> None:
 
 
 @pytest.fixture
-def small_disk(bench: FaultBench) -> Iterator[Path]:
+def sandbox(bench: FaultBench) -> Iterator[Path]:
     """A sandbox on a disk of its own with room for a hundred files."""
-    folder = bench.folder / "p-aaaaaaaa"
-    folder.mkdir(mode=0o700)
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m,nr_inodes=100,mode=0700", "tmpfs", str(folder)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"no disk of its own can be mounted: {mounted.stderr.strip()}")
-    try:
+    with small_disk(bench.folder / "p-aaaaaaaa", "size=2m,nr_inodes=100,mode=0700") as folder:
         yield folder
-    finally:
         for agent in bench.agents:
             agent.sweep_up()
-        subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk_fails_units_and_not_the_agent(bench: FaultBench, small_disk: Path) -> None:
+def test_a_full_disk_fails_units_and_not_the_agent(bench: FaultBench, sandbox: Path) -> None:
     # With one executor, the unit that fills the disk can only run when all of the agent is there.
     agent = bench.start_agent(options={"executors": 1})
     fill = "i=0; while : > f$i; do i=$((i+1)); done 2> /dev/null; head -c 4m /dev/zero > big; :"
@@ -110,7 +102,7 @@ def test_a_full_disk_fails_units_and_not_the_agent(bench: FaultBench, small_disk
     bench.client.wait_for_ends(units)
     assert bench.client.letters(units) == ["F"] * 5
     assert {bench.client.reason(name) for name in units} == {"disk_full"}
-    for file in (small_disk / "heap").iterdir():
+    for file in (sandbox / "heap").iterdir():
         file.unlink()
     after = bench.client.submit([bench.log.payload(output="out.txt")] * 5)
     bench.client.wait_for_ends(after)

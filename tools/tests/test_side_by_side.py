@@ -21,8 +21,8 @@ TOOLS = Path(__file__).resolve().parents[1]
         ("integration/test_x.py::test_a[slurm]", "integration/test_x.py[slurm"),
         ("integration/test_x.py::test_b[slurm-wrong queue]", "integration/test_x.py[slurm"),
         ("integration/test_x.py::test_a[slurm+ssh]", "integration/test_x.py[slurm+ssh"),
-        ("integration/test_x.py::test_a[sge+ssh]", "machine"),
-        ("integration/test_saga_slurm.py::TestQueue::test_a", "machine"),
+        ("integration/test_x.py::test_a[sge+ssh]", "integration/test_x.py[sge+ssh"),
+        ("integration/test_saga_slurm.py::TestQueue::test_a", "integration/test_saga_slurm.py"),
     ],
 )
 def test_tests_stay_with_what_they_share(test: str, expected: str) -> None:
@@ -34,7 +34,7 @@ def test_the_longest_groups_start_first() -> None:
         "packages/pilot-agent/tests/test_slots.py::test_a",
         "packages/pilot-client/tests/test_store.py::test_a",
         "integration/test_docs.py::test_a",
-        "integration/test_saga_sge.py::test_a",
+        "integration/test_pilot_endings.py::test_a",
     ]
     assert sorted(tests, key=order) == tests[::-1]
 

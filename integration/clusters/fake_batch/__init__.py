@@ -52,13 +52,15 @@ class FakeBatch:
     path: Path
     cluster: Cluster
 
-    def stop_answering(self) -> None:
-        """Let its commands fail as if its servers were down; jobs run on."""
-        (self.cluster.folder / "down").touch()
-
-    def answer_again(self) -> None:
-        """End what :meth:`stop_answering` began."""
-        (self.cluster.folder / "down").unlink()
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Let its commands fail as if its servers were down, for the length of a block; jobs run on."""
+        mark = self.cluster.folder / "down"
+        mark.touch()
+        try:
+            yield
+        finally:
+            mark.unlink()
 
     def forget(self) -> None:
         """Forget the jobs that have ended."""

@@ -189,7 +189,14 @@ class Cluster:
         fresh.write_text(json.dumps(asdict(record)))
         fresh.rename(path)
 
+    def _end_lost(self) -> None:
+        """Write down jobs that ended with their runner: there is no daemon, so who kills all that it started kills it, too."""
+        for job in self.jobs():
+            if job.state == RUNNING and not Path("/proc", str(job.runner)).exists():
+                self._write(replace(job, state=ENDED, ended=time.time(), signal=int(signal.SIGKILL)))
+
     def _start_what_fits(self) -> None:
+        self._end_lost()
         jobs = self.jobs()
         free = self.settings.cores - sum(job.cores for job in jobs if job.state == RUNNING)
         for job in jobs:

@@ -41,7 +41,7 @@ def test_all_processes_of_an_agent_run_from_the_zip_file(session: LiveSession, b
     session.wait_for([unit], "D")
     own = [command for pid, command in agent.commands().items() if pid != agent.process.pid]
     assert own
-    assert all(str(bundle) in command for command in own)
+    assert all(f"{bundle}.{sys.implementation.cache_tag}" in command for command in own)
     found = dict(line.split("=", 1) for line in (session.result(unit).stdout or "").split("\0") if line)
     inherited = unit_base_environment({**os.environ, "PYTHONPATH": "/nowhere"})
     added = {name for name in found if name not in inherited and not name.startswith("PILOT_")}

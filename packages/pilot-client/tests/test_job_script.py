@@ -195,6 +195,36 @@ def test_an_interpreter_is_looked_for(run: Run, tmp_path: Path) -> None:
     assert shown(done)[0][0] == "--config"
 
 
+def shim(path: Path) -> Path:
+    """Write a script that leads to this interpreter and sets a variable, as those of pyenv do."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f'#!/bin/sh\nPASSED=yes exec {sys.executable} "$@"\n')
+    path.chmod(0o700)
+    return path
+
+
+def test_a_script_before_the_interpreter_is_passed_by(run: Run, tmp_path: Path) -> None:
+    folder = shim(tmp_path / "bin" / "python3").parent
+    assert "PASSED" not in shown(run(python="", variables={"PATH": f"{folder}:/usr/bin:/bin"}))[1]
+
+
+def test_a_script_that_the_user_named_is_kept(run: Run, tmp_path: Path) -> None:
+    named = shim(tmp_path / "bin" / "python3")
+    assert shown(run(python=str(named)))[1]["PASSED"] == "yes"
+    variables = {"PATH": f"{named.parent}:/usr/bin:/bin"}
+    assert shown(run(python="python3", variables=variables))[1]["PASSED"] == "yes"
+
+
+def test_a_script_is_kept_whose_interpreter_is_not_to_be_had_without_it(run: Run, tmp_path: Path) -> None:
+    container = tmp_path / "bin" / "python3"
+    container.parent.mkdir()
+    answer = "case $* in *' -c '*) echo 3.12.0 /inside/the/container/python; exit ;; esac"
+    container.write_text(f'#!/bin/sh\n{answer}\nPASSED=yes exec {sys.executable} "$@"\n')
+    container.chmod(0o700)
+    done = run(python="", variables={"PATH": f"{container.parent}:/usr/bin:/bin"})
+    assert shown(done)[1]["PASSED"] == "yes"
+
+
 def test_without_an_interpreter_it_says_what_was_tried(run: Run, tmp_path: Path) -> None:
     fake_python(tmp_path / "bin" / "python2.7", "2.7.18", 1)
     done = run(python="~/bin/python2.7")

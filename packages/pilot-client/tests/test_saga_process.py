@@ -44,15 +44,16 @@ class Job:
         if self.description.given.get("project") == "circular":
             error = RuntimeError("its own cause")
             raise error from error
-        self.service._adaptor.shell.write_to_remote(src="first line", tgt="script")
+        self.service._adaptor.shell.write_to_remote(src="first line", tgt=os.environ["STAND_IN_PIDS"] + ".script")
         self.id = "[lsf://stand-in/]-[host.7]"
     def cancel(self):
         pass
 
 class Shell:
     def write_to_remote(self, src, tgt):
-        print("noise on standard output", src)
+        raise RuntimeError("is not used")
     def run_sync(self, command):
+        print("noise on standard output", command)
         done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True)
         return done.returncode, done.stdout, None
 
@@ -77,6 +78,16 @@ class Service:
 """
 
 
+SHELLS = """
+class PTYShell:
+    def initialize(self):
+        pass
+class PTYShellFactory:
+    def get_cp_slave(self):
+        pass
+"""
+
+
 @pytest.fixture(autouse=True)
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Installs the stand-in for this process and its children."""
@@ -84,6 +95,9 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("from . import job\n")
     (package / "job.py").write_text(STAND_IN)
+    (package / "utils").mkdir()
+    for name in ("pty_shell", "pty_shell_factory"):
+        (package / "utils" / f"{name}.py").write_text(SHELLS)
     monkeypatch.syspath_prepend(str(package.parent.parent))
     monkeypatch.setenv("PYTHONPATH", str(package.parent.parent))
     monkeypatch.setenv("STAND_IN_PIDS", str(tmp_path / "pids"))
@@ -295,4 +309,9 @@ def test_messages_are_made_readable() -> None:
         readable(f"read from process failed '[Errno 5] Input/output error' : ({refused}\n) (({refused}\n))")
         == refused
     )
+    for complaint in (
+        "/bin/sh: 20: echo: echo: I/O error",
+        "sh: line 3: echo: write error: No space left on device",
+    ):
+        assert readable(f"Error running qsub: {complaint}").endswith("(TMPDIR, else /tmp): is it full?")
     assert readable(" ") == "it gave no reason"

@@ -116,7 +116,7 @@ def test_the_parallel_environment_is_the_closest_one_that_holds_the_cores(
 
 def test_no_parallel_environment_is_refused_with_all_that_there_are() -> None:
     with pytest.raises(
-        SubmissionError, match=r"9 slots .* mpi \(\$fill_up, 8 slots\), lone \(\$pe_slots, 0 slots\)"
+        SubmissionError, match=r"9 slots .* lone \(\$pe_slots, 0 slots\), mpi \(\$fill_up, 8 slots\)"
     ):
         saga_sge.describe(job(cores=9), saga_sge.offers(SURVEY))
 

@@ -392,13 +392,14 @@ def test_several_at_once_do_no_harm(home: Path, bundle: Bundle) -> None:
 
 def test_old_bundles_go_and_used_ones_stay(place: LocalPlace, home: Path, bundle: Bundle) -> None:
     first = stage(place, order(), bundle, {})
-    old, left, foreign = (home / ".pilot" / name for name in ("agent-0.0.1-0.pyz", ".agent-p-x", "mine"))
+    made = f"{bundle.name}.cpython-311"  # by agents
+    names = ["agent-0.0.1-0.pyz", "agent-0.0.1-0.pyz.cpython-311", ".agent-p-x", "mine", made]
     long_ago = time.time() - (UNUSED_DAYS + 2) * 86_400
-    for path in (old, left, foreign, Path(first.bundle)):
+    for path in (Path(first.bundle), *(home / ".pilot" / name for name in names)):
         path.touch()
         os.utime(path, (long_ago, long_ago))
     stage(place, order("p-bbbbbbbb"), bundle, {})
-    assert set(os.listdir(home / ".pilot")) == {bundle.name, "mine"}
+    assert set(os.listdir(home / ".pilot")) == {bundle.name, made, "mine"}
 
 
 # --- afterwards ---

@@ -36,7 +36,7 @@ _CARRIED = {
 
 _SUFFIXES = (".py", ".lua")
 
-# The clients of redis-py are two thirds of it, and cost 0.2 s of compiling at each start from an archive, which keeps no
+# The clients of redis-py are two thirds of it, and cost 0.2 s of compiling at a start from an archive, which keeps no
 # byte code. The agent uses bare connections: those modules stay at home, and with them the two that import them all.
 _LEFT_OUT = re.compile(
     r"redis/(commands|multidb|http|asyncio/multidb|asyncio/http)/.*"

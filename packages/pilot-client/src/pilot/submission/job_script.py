@@ -165,6 +165,7 @@ def _start(facts: ScriptFacts) -> str:
         "pilot_least_shown": f"{major}.{minor}",
         "pilot_bundle": facts.bundle,
         "pilot_settings": facts.settings,
+        "pilot_is_found": "no" if facts.python else "yes",
     }
     assignments = [f"{name}={shlex.quote(value)}" for name, value in given.items()]
     candidates = [shell_word(facts.python)] if facts.python else _interpreters(facts.least_python)

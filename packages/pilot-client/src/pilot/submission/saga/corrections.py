@@ -1,6 +1,6 @@
-"""What is put right in radical.saga's adaptors for LoadLeveler and Cobalt, in the helper's worker process.
+"""What is put right in radical.saga's adaptors for LoadLeveler, Cobalt and Grid Engine, in the helper's worker process.
 
-Both say wrong things of jobs, or wait for minutes before they say anything. For each bug there is a test that shows it in
+The first two say wrong things of jobs, or wait for minutes before they say anything. For each bug there is a test that shows it in
 radical.saga as it is, so that its end does not go unnoticed.
 
 The invariant: whatever is asked of a job is asked of the batch system then; a job that the batch system does not show any
@@ -152,4 +152,28 @@ def _cobalt_removal(original: Callable[..., Any]) -> Callable[..., Any]:
     return cancel
 
 
-_CORRECTIONS: dict[str, Callable[[Any], None]] = {"loadl": _correct_loadl, "cobalt": _correct_cobalt}
+def _correct_sge(adaptor: Any) -> None:
+    """Spare five commands of a connection, a third of them: the help texts, of which the adaptor logs the first line."""
+    service = adaptor.SGEJobService
+    initialize = service.initialize
+
+    def without_help(service: Any) -> None:
+        shell, run_sync = service.shell, service.shell.run_sync
+
+        def run(command: str, *more: Any, **named: Any) -> Any:
+            return (0, "", None) if command.endswith(" -help") else run_sync(command, *more, **named)
+
+        shell.run_sync = run
+        try:
+            initialize(service)
+        finally:
+            shell.run_sync = run_sync
+
+    service.initialize = without_help
+
+
+_CORRECTIONS: dict[str, Callable[[Any], None]] = {
+    "loadl": _correct_loadl,
+    "cobalt": _correct_cobalt,
+    "sge": _correct_sge,
+}

@@ -40,12 +40,15 @@ class SagaProcess:
     Args:
         url: What radical.saga connects to.
         ssh: Options for each client of OpenSSH that it calls.
+
+    Raises:
+        SubmissionError: It cannot be started, or there is no room for its files.
     """
 
     def __init__(self, url: str, ssh: Sequence[str] = ()) -> None:
         self._url = url
         self._ssh = ssh
-        self._folder = tempfile.mkdtemp(prefix="pilot-saga-")
+        self._folder = _new_folder(url)
         self._buffer = b""
         self._last_id = 0
         self._last_words: deque[str] = deque(maxlen=LAST_WORDS_LINES)
@@ -186,3 +189,12 @@ class SagaProcess:
     def _in_words(self) -> str:
         said = [line for line in self._last_words if line]
         return "\n".join(["; it said last:", *(f"  {line}" for line in said[-5:])]) if said else ""
+
+
+def _new_folder(url: str) -> str:
+    try:
+        return tempfile.mkdtemp(prefix="pilot-saga-")
+    except OSError as error:
+        raise SubmissionError(
+            f"the helper for {url} gets no folder for temporary files: {error}; make room there or set TMPDIR"
+        ) from error

@@ -55,6 +55,8 @@ _NO_JOB = JobState(JobPhase.ENDED, None, "this is no job's id")
 _NOISE = re.compile(r"^\s*(Traceback \(most recent call last\):|File \".*|\^+|Exiting\.)\s*$")
 _COMMAND_LINE = re.compile(r"[\[:]\s*SCRIPTFILE=.*|\.? Script:\s*#@.*", re.DOTALL)
 """Some adaptors add the whole command line to a message, or the script."""
+_UNWRITTEN = re.compile(r"(?:\S*sh: )?(?:line )?\d+: echo: (?:echo: I/O error|write error: .*)")
+_NO_ROOM = "the job's script cannot be written into the folder for temporary files there (TMPDIR, else /tmp): is it full?"
 _READ_FAILED = re.compile(r"read from process failed '[^']*' : \((.+?)\s*\) \(\(.*?\)\)", re.DOTALL)
 """What ssh said, twice."""
 
@@ -175,6 +177,7 @@ def need_saga(service_url: str) -> None:
 def readable(text: str) -> str:
     """Return what a batch system or radical.saga said, without lines that tell users nothing."""
     text = _READ_FAILED.sub(r"\1", _COMMAND_LINE.sub("", text.replace("\r", "")))
+    text = _UNWRITTEN.sub(_NO_ROOM, text)
     lines = [line.strip() for line in text.splitlines() if line.strip() and not _NOISE.match(line)]
     return "\n".join(lines) if lines else "it gave no reason"
 

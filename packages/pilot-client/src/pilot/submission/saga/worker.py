@@ -13,16 +13,21 @@ import importlib
 import json
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from .corrections import correct
+from .flushing import shorten_flushes
 
 KEEPS_STATE_ON_TARGET = ("loadl", "cobalt")
 """Their adaptors write on the target below a folder whose name is made here; so it must be one that exists there."""
 _AND_REMOVE = '; code=$?; rm -f "$SCRIPTFILE"; (exit $code)'
+_ENDS_THE_CHAIN = "unset GREP_OPTIONS; "
+"""Comes before Grid Engine's ``qsub``, which so runs also when there is no script, and reads one from the terminal for ever."""
+_SHELL_MODULES = ("radical.saga.utils.pty_shell", "radical.saga.utils.pty_shell_factory")
 _JOB_ID = re.compile(r"\[.*\]-\[(.*?)\]")
 
 
@@ -90,6 +95,7 @@ class Worker:
     def _open(self, _request: dict[str, Any]) -> None:
         self._saga = importlib.import_module("radical.saga")
         correct(self._url.partition("://")[0])
+        shorten_flushes(*map(importlib.import_module, _SHELL_MODULES))
         self._service = self._saga.job.Service(self._url)
         monitor = getattr(self._service._adaptor, "mt", None)  # noqa: SLF001 - it dies at times, and asks needlessly
         if monitor is not None and hasattr(monitor, "stop"):
@@ -120,7 +126,7 @@ class Worker:
         """Edit the batch script that radical.saga writes on the target, and remove its file afterwards."""
         shell, script = self._adaptor.shell, _Correction(edits)
         originals = shell.write_to_remote, shell.run_sync
-        shell.write_to_remote = script.write(originals[0])
+        shell.write_to_remote = script.write(originals[1])
         shell.run_sync = script.run(originals[1])
         try:
             yield
@@ -177,12 +183,18 @@ class _Correction:
         self._edits = edits
         self.written: list[str] = []
 
-    def write(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap the function of radical.saga's shell that writes a file."""
+    def write(self, run_sync: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what writes a file over the shell on the target.
 
-        def write_to_remote(src: str, tgt: str) -> Any:
+        radical.saga's own function copies one from here, and may remove it here before the copy has begun; neither that
+        nor a full disk is noticed.
+        """
+
+        def write_to_remote(src: str, tgt: str) -> None:
             self.written.append(tgt)
-            return original(src=self._apply(src), tgt=tgt)
+            code, said, _ = run_sync(f"printf %s {shlex.quote(self._apply(src))} >{shlex.quote(tgt)}")
+            if code != 0:
+                raise OSError(f"the batch script {tgt} cannot be written: {said.strip()}")
 
         return write_to_remote
 
@@ -191,7 +203,7 @@ class _Correction:
 
         def run_sync(command: str, *more: Any, **named: Any) -> Any:
             if "SCRIPTFILE" in command:
-                command = self._apply(command).rstrip()
+                command = self._apply(command).rstrip().replace(_ENDS_THE_CHAIN, "")
             if (
                 "rm -f $SCRIPTFILE" in command
             ):  # Cobalt needs the file; others would keep it when they take no job

@@ -104,8 +104,8 @@ if [ -z "$place" ]; then
     fail place "${reasons%??}"
 fi
 
-[ $there = no ] || touch "$place/$bundle"
-find "$place" -name 'agent-*.pyz' -mtime "+$unused_days" -exec rm -f {} \; 2>/dev/null
+[ $there = no ] || touch "$place/$bundle"* # with what agents have made of it
+find "$place" -name 'agent-*.pyz*' -mtime "+$unused_days" -exec rm -f {} \; 2>/dev/null
 find "$place" -name '.agent-*' -mtime +1 -exec rm -f {} \; 2>/dev/null # what interrupted stagings left
 tell bundle "$place/$bundle"
 tell there $there
