@@ -21,13 +21,20 @@ def agent_command() -> list[str]:
     """
     root = import_root()
     if not os.path.isfile(root):
-        return [sys.executable, "-m", "pilot_agent"]
+        return _command(root)
     from .compiled import compiled  # noqa: PLC0415 - of no use to what is installed, nor to executors
 
-    return [sys.executable, "-I", compiled(root)]
+    return _command(compiled(root))
 
 
 def agent_command_elsewhere() -> list[str]:
-    """Return the same for another machine, where a bare login may lack what this Python was found to need: its libraries."""
+    """Return the command line that starts this very agent on another machine.
+
+    A bare login there may lack what this Python was found to need: its libraries.
+    """
     libraries = os.environ.get("LD_LIBRARY_PATH")
-    return [*(["env", f"LD_LIBRARY_PATH={libraries}"] if libraries else []), *agent_command()]
+    return [*(["env", f"LD_LIBRARY_PATH={libraries}"] if libraries else []), *_command(import_root())]
+
+
+def _command(root: str) -> list[str]:
+    return [sys.executable, "-I", root] if os.path.isfile(root) else [sys.executable, "-m", "pilot_agent"]
