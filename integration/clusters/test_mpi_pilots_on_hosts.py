@@ -16,7 +16,7 @@ from protocol_client import Request
 
 NODES = ("node1", "node2", "node3", "node4")
 PER_NODE = min(len(os.sched_getaffinity(0)), 2)
-UNITS = 200
+UNITS = 60
 WAYS = {"ssh": NodeBench.start_by_ssh, "slurm": NodeBench.start_by_slurm}
 
 HELD = """
