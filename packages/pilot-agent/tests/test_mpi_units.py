@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from executor_driver import CORES, Head, Signpost
-from mpi_programs import OF_SYSTEM, OTHERS, Mpi, find_mpi
+from mpi_programs import IMPLEMENTATIONS, Mpi, find_mpi
 
 HOST = socket.gethostname()
 two_cores = pytest.mark.skipif(len(CORES) < 2, reason="placing needs two cores to choose from")
 
 
-@pytest.fixture(params=[*OF_SYSTEM, *OTHERS], scope="module")
+@pytest.fixture(params=IMPLEMENTATIONS, scope="module")
 def mpi(request: pytest.FixtureRequest) -> Mpi:
     found = find_mpi(request.param)
     if isinstance(found, str):

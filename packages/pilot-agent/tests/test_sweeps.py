@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from executor_driver import Head
-from pilot_agent.spawn.markers import Owner, kill_pilot, marked_processes
+from pilot_agent.spawn.markers import Owner, kill_units, marked_processes
 
 SPEAK = "trap 'echo terminated; exit 3' TERM; echo ready; while :; do read line; done"
 
@@ -59,11 +58,9 @@ def test_processes_are_known_by_the_environment_they_began_with(strangers: Stran
     assert marked_processes(str(tmp_path)) == {mine.pid: Owner("cu-7", "2")}
 
 
-def test_a_pilots_processes_are_killed_but_for_what_is_spared(strangers: Strangers, tmp_path: Path) -> None:
-    mine, other = strangers.start(tmp_path), strangers.start(tmp_path / "other")
-    kill_pilot(str(tmp_path), spare_below=os.getpid())
-    assert mine.poll() is None
-    kill_pilot(str(tmp_path))
+def test_the_processes_of_one_unit_are_killed(strangers: Strangers, tmp_path: Path) -> None:
+    mine, other = strangers.start(tmp_path), strangers.start(tmp_path, "cu-2")
+    kill_units(str(tmp_path), {("cu-1", "1")})
     assert mine.wait() == -9
     assert other.poll() is None
 
@@ -108,8 +105,7 @@ def test_an_executor_that_ends_leaves_no_rank_of_its_pilot(
 ) -> None:
     mine, other = strangers.start(tmp_path), strangers.start(tmp_path / "other")
     head.close()
-    # The head lives: what is below it, as these are here, is its other executor's.
-    assert mine.poll() is None
+    assert mine.wait() == -9
     assert other.poll() is None
 
 

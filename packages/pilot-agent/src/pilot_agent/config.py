@@ -65,7 +65,7 @@ class AgentConfig:
     node_patience_s: float = DEFAULT_NODE_PATIENCE_S
     """How long the other nodes of the pilot may take to come, and one that is lost to come back."""
     mpi_launcher: str = ""
-    """The MPI that units use; empty: whatever their `mpiexec` says it is."""
+    """Family of launchers for MPI units; empty: the first that is found."""
     mpi_srun_type: str = ""
     """What `srun --mpi=` is given; empty: nothing."""
     tunnel: TunnelTarget | None = None

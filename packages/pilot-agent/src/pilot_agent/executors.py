@@ -21,6 +21,7 @@ from .fleet import Fleet
 from .journal import read_records, segments
 from .node.frames import PROTOCOL, FrameError
 from .node.launcher import start_executor
+from .spawn.markers import kill_units
 from .spawn.process_tree import kill_descendants
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Executors:
         lifeline_fd: Descriptor that executors hold open, if any.
         dispatch: Hands an event to the core.
         others: Returns children of this process that are no executor's.
+        mpi_units: Returns the MPI units whose launcher an executor has started.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class Executors:
         lifeline_fd: int | None,
         dispatch: Callable[[events.Event], None],
         others: Callable[[], Collection[int]] = tuple,
+        mpi_units: Callable[[int], Collection[tuple[str, str]]] = lambda _executor: (),
     ) -> None:
+        self._mpi_units = mpi_units
         self._sandbox, self._journal = sandbox, journal
         self._far: FarExecutors | None = None
         self._lifeline = -1 if lifeline_fd is None else lifeline_fd
@@ -111,6 +115,7 @@ class Executors:
         link = self._links[executor]
         logger.error("executor.lost index=%d pid=%d", executor, link.pid, extra={"action": "executor.lost"})
         kill_descendants(os.getpid(), spare=self._living(executor))
+        kill_units(self._sandbox, self._mpi_units(executor))  # srun has its ranks here started by Slurm
         with suppress(ChildProcessError):
             os.waitpid(link.pid, 0)
         if executor not in self._ready:

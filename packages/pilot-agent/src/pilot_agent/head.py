@@ -70,9 +70,8 @@ class Head:
         self._journal = JournalKeeper(journal, self._handed, max(DURABILITY_WINDOW_S, config.lease_s))
         is_in_job = record.get("lrms", "local") != "local"
         self._signals = JobSignals(self.dispatch, self._was_asked_to_end, is_in_job=is_in_job)
-        self._executors = Executors(
-            str(config.sandbox), journal, config.lifeline_fd, self._signals.take, others
-        )
+        places = (str(config.sandbox), journal, config.lifeline_fd)
+        self._executors = Executors(*places, self._signals.take, others, core.table.mpi_units_on)
         self._coordinator: Coordinator | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._happened: deque[events.Event] = deque()

@@ -87,5 +87,14 @@ class UnitTable:
             held[record.id] = max(attempt, held.get(record.id, 0))
         return list(held.items())
 
+    def mpi_units_on(self, executor: int) -> set[tuple[str, str]]:
+        """Return unit and attempt, as text, of each MPI unit whose launcher an executor has."""
+        records = self.records.values()
+        return {
+            (record.id, str(record.attempt))
+            for record in records
+            if record.is_mpi and record.executor == executor
+        }
+
     def _where(self, placement: Placement | None) -> tuple[str, tuple[int, ...]]:
         return ("", ()) if placement is None else (self.scheduler.slots.texts(placement), placement.nodes)

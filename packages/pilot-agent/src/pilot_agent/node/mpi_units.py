@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from pilot_agent.launch.rank_script import FAILED
 from pilot_agent.node.starter import Running
-from pilot_agent.spawn.markers import Owner, kill_pilot, marked_processes
-from pilot_agent.spawn.process_tree import kill, send
+from pilot_agent.spawn.foreign_ranks import kill_foreign_ranks
+from pilot_agent.spawn.markers import Owner, kill_units, marked_processes
+from pilot_agent.spawn.process_tree import send
 
 LOOK_S = 1.0
 """Time between two looks for ranks that have failed."""
@@ -56,7 +57,6 @@ class MpiUnits:
 
     def __init__(self, sandbox: str) -> None:
         self._sandbox = sandbox
-        self._parent = os.getppid()
         self._running: dict[str, Running] = {}
         self._failed_s: dict[str, float] = {}
         self._look_s = 0.0
@@ -80,8 +80,7 @@ class MpiUnits:
         """End what is left on this machine of a unit whose launcher has ended."""
         del self._running[unit.order.id]
         self._failed_s.pop(unit.order.id, None)
-        owner = _owner_of(unit)
-        kill(lambda: self._marked({owner}))
+        kill_units(self._sandbox, {_owner_of(unit)})
 
     def marked(self) -> dict[str, list[int]]:
         """Return the marked processes of running MPI units, by unit; the launchers' descendants are among them."""
@@ -108,24 +107,22 @@ class MpiUnits:
                 self._sweeping[owner] += 1
                 self._sweep_s = 0.0
                 continue
-            for pid in self._marked({owner}):
-                send(pid, signum)
+            for pid, found in marked_processes(self._sandbox).items():
+                if found == owner:
+                    send(pid, signum)
 
     def swept(self, now_s: float) -> list[str]:
         """Kill what is to be killed; return the units of which nothing is left any more, once for each time it was asked."""
         self._sweep_s = now_s + SWEEP_AGAIN_S
         asked = set(self._sweeping)
         if asked:
-            kill(lambda: self._marked(asked))
+            kill_units(self._sandbox, asked)
         left = set(marked_processes(self._sandbox).values()) if asked else set()
         return [owner.unit for owner in asked - left for _ in range(self._sweeping.pop(owner))]
 
     def kill_all(self) -> None:
-        """End everything of the pilot on this machine, but what its other executor looks after, if the head lives."""
-        kill_pilot(self._sandbox, spare_below=self._parent if os.getppid() == self._parent else 0)
-
-    def _marked(self, owners: set[Owner]) -> list[int]:
-        return [pid for pid, owner in marked_processes(self._sandbox).items() if owner in owners]
+        """End the ranks of the pilot on this machine that no executor is above."""
+        kill_foreign_ranks(self._sandbox)
 
 
 def _owner_of(unit: Running) -> Owner:

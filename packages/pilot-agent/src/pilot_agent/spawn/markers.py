@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from pilot_agent.spawn.process_tree import MARKER, ProcessTable, kill, read_process_file
+from pilot_agent.spawn.process_tree import MARKER, kill, read_process_file
 
 SANDBOX = "PILOT_SANDBOX"
 ATTEMPT = "PILOT_UNIT_ATTEMPT"
@@ -43,19 +43,9 @@ def marked_processes(sandbox: str) -> dict[int, Owner]:
     return found
 
 
-def kill_pilot(sandbox: str, spare_below: int = 0) -> None:
-    """End all processes on this machine that belong to units of a pilot.
-
-    Args:
-        sandbox: the pilot's folder.
-        spare_below: pid of a process whose descendants are left alone; 0 for none.
-    """
-
-    def left() -> Collection[int]:
-        spare = ProcessTable.read().descendants(spare_below) if spare_below else ()
-        return marked_processes(sandbox).keys() - set(spare)
-
-    kill(left)
+def kill_units(sandbox: str, owners: Collection[tuple[str, str]]) -> None:
+    """End all processes on this machine that belong to units of a pilot, told as `Owner` does."""
+    kill(lambda: [pid for pid, owner in marked_processes(sandbox).items() if owner in owners])
 
 
 def _pids(user: int) -> Iterator[int]:
