@@ -25,12 +25,14 @@ from netns_cluster import NetnsCluster
 from netns_host import NetnsHost
 from pilot_protocol import reads
 from pilot_protocol.signing import KEY_BYTES
-from protocol_client import PATIENCE_S, SERVICE, SESSION, ProtocolClient
+from protocol_client import SERVICE, SESSION, ProtocolClient
 from real_redis import server_program
+from until import until
 
 LEASE_S = 5.0
 GONE_S = 15.0
-SLURM_S = 120.0
+LIMIT_S = 120.0
+"""How long a node may take to be lost, or to be back in Slurm: it is timers of the kernel and of Slurm that are waited for."""
 CORES = 2
 """Of each node of a job."""
 _PORT = 6390
@@ -105,7 +107,7 @@ class NodeBench:
         hosts = self.cluster.hosts
         nodes = [hosts[name] for name in self.nodes]
         # A node whose network was cut by a test before this one has to be believed in again.
-        self.until(lambda: netns_slurm.is_ready(hosts["head"], nodes), "Slurm's nodes", SLURM_S)
+        self.until(lambda: netns_slurm.is_ready(hosts["head"], nodes), "Slurm's nodes")
         self._script(self._agent(settings))
         count = str(len(self.nodes))
         hosts["head"].run(
@@ -158,16 +160,13 @@ class NodeBench:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def until(self, condition: Callable[[], bool], what: str, limit_s: float = PATIENCE_S) -> None:
+    def until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for something that no event tells."""
-        deadline_s = time.monotonic() + limit_s
-        while not condition():
-            assert time.monotonic() < deadline_s, f"waited in vain for {what}; the agent said:\n{self.said}"
-            time.sleep(0.05)
+        until(condition, lambda: f"{what}; the agent said:\n{self.said}", LIMIT_S)
 
-    def left(self, limit_s: float = GONE_S) -> dict[str, list[str]]:
-        """Return what is left on each host when all had this time to go."""
-        deadline_s = time.monotonic() + limit_s
+    def left(self) -> dict[str, list[str]]:
+        """Return what is left on each host when all had time to go."""
+        deadline_s = time.monotonic() + GONE_S
         while (found := self._left_now()) and time.monotonic() < deadline_s:
             time.sleep(0.05)
         return found
@@ -199,7 +198,7 @@ class NodeBench:
 
     def check_units(self, ids: Sequence[str]) -> None:
         """Wait for all units: each is Done, ended once, and none was started again after it had ended."""
-        self.client.wait_for_ends(ids, 120.0)
+        self.client.wait_for_ends(ids, LIMIT_S)
         letters = self.client.letters(ids)
         lost = [name for name, letter in zip(ids, letters, strict=True) if letter != "D"]
         twice = [key for key, count in self.client.seen.ends.items() if count > 1]
@@ -217,14 +216,14 @@ def server_on_head(cluster: NetnsCluster) -> Iterator[None]:
     """Run a Redis server on the head of a cluster, for its nodes and for this machine, for the length of a block."""
     host = cluster.hosts["head"]
     host.start(server_program(), "--port", str(_PORT), "--save", "", "--protected-mode", "no")
-    deadline_s = time.monotonic() + PATIENCE_S
-    while True:
-        with suppress(redis.ConnectionError), redis.Redis(cluster.head_address, _PORT) as client:
-            client.ping()
-            break
-        assert time.monotonic() < deadline_s, "no Redis server on the head"
-        time.sleep(0.05)
+    until(lambda: _serves(cluster.head_address), lambda: "a Redis server on the head")
     yield
+
+
+def _serves(address: str) -> bool:
+    with suppress(redis.ConnectionError), redis.Redis(address, _PORT) as client:
+        return bool(client.ping())
+    return False
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from pilot_agent.node.surroundings import arrange_descriptors, say, unit_environ
 from pilot_agent.settings_file import read_private
 
 _PATIENCE_S = 60.0
+_SHARE = "the pilot's working_directory must be on a file system that all of its nodes share"
 
 
 class Posting(NamedTuple):
@@ -79,9 +80,6 @@ def _settings(path: str) -> dict[str, Any]:
     if not os.path.isdir(settings["sandbox"]):
         raise CannotServeError(f"the pilot's sandbox {settings['sandbox']} is not here; {_SHARE}")
     return settings
-
-
-_SHARE = "the pilot's working_directory must be on a file system that all of its nodes share"
 
 
 def _facts(name: str) -> Mapping[str, Any]:
