@@ -158,7 +158,7 @@ TestCore = CoreMachine.TestCase
 
 
 @pytest.mark.parametrize("executors", [1, 2])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     large=st.integers(2, CORES),
     priorities=st.lists(st.sampled_from([0, -1]), min_size=1, max_size=5),
@@ -188,7 +188,7 @@ def test_a_large_unit_starts_in_spite_of_endless_small_ones(
     world.run_out()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     ranks=st.integers(CORES + 1, 3 * CORES),
     policy=st.sampled_from(["pack", "spread", "whole_nodes"]),

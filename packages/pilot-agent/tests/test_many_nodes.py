@@ -20,7 +20,7 @@ from pilot_agent.events import (
     Swept,
     Tick,
 )
-from pilot_agent.scheduler.node import NodeSpec
+from pilot_agent.scheduler.node import Node, NodeSpec
 from pilot_agent.scheduler.placement import GPU, Placement, Shape, core_numbers, rank_slots
 from pilot_agent.scheduler.slots import Slots
 
@@ -183,6 +183,15 @@ def test_a_sweep_ends_with_the_node_that_was_to_do_it() -> None:
     assert bench.letters == {"mpi": "D"}
 
 
+def test_a_launcher_that_sees_first_that_a_node_is_lost_has_not_failed() -> None:
+    bench = opened()
+    bench.ended("mpi", end(1, reason="exit"))
+    assert not bench.reported
+    bench.tell(ExecutorLost(1))
+    (item,) = bench.reported
+    assert (item.letter, item.reason) == ("L", "lost")
+
+
 def test_a_cancel_while_nodes_are_swept_counts() -> None:
     bench = opened()
     bench.ended("mpi")
@@ -294,22 +303,33 @@ def check_disjoint(held: list[tuple[Placement, Shape]], specs: list[NodeSpec]) -
     assert all(taken <= specs[node].memory_mb for node, taken in memory_mb.items() if specs[node].memory_mb)
 
 
-@pytest.mark.parametrize("nodes", [10, 1000])
-def test_a_unit_costs_as_many_looks_at_nodes_whatever_their_number(
-    nodes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slots = Slots([NodeSpec(4)] * nodes)
-    looks = 0
-    for _ in range(4 * nodes - 4):
-        slots.take(Shape(1))
-    room = type(slots.nodes[0]).room
+FULL = {
+    "cores": (NodeSpec(4), Shape(4), Shape(1)),
+    "GPUs": (NodeSpec(4, gpus=1), Shape(1, GPU), Shape(1, GPU)),
+    "shares": (NodeSpec(4, gpus=1), Shape(1, GPU // 2), Shape(1, 600)),
+    "memory": (NodeSpec(4, memory_mb=100), Shape(1, memory_mb=80), Shape(1, memory_mb=60)),
+}
 
-    def counted(node: Any, shape: Shape) -> int:
+
+@pytest.mark.parametrize("nodes", [10, 1000])
+@pytest.mark.parametrize("what", FULL)
+def test_a_unit_costs_as_many_looks_at_nodes_whatever_their_number(
+    nodes: int, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, filling, wanted = FULL[what]
+    slots = Slots([spec] * nodes)
+    for _ in range(nodes - 1):
+        slots.take(filling)
+    looks = 0
+    room = Node.room
+
+    def counted(node: Node, shape: Shape) -> int:
         nonlocal looks
         looks += 1
         return room(node, shape)
 
-    monkeypatch.setattr(type(slots.nodes[0]), "room", counted)
-    for shape in (Shape(1), Shape(2, ranks=2), Shape(1, policy="spread")):
-        assert slots.take(shape) is not None
+    monkeypatch.setattr(Node, "room", counted)
+    assert slots.take(wanted) is not None
+    for shape in (wanted, wanted._replace(policy="spread")):
+        slots.take(shape)
     assert looks <= 6

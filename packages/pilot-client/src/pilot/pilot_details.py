@@ -64,7 +64,7 @@ def read_pilot_details(session: Session, pilot: TrackedPilot) -> dict[str, Any]:
     found["cores"] = found["cores"] or pilot.cores
     found["job"] = found["job"] or (placeholder and placeholder.job)
     found["resource_says"] = (placeholder and placeholder.news) or None
-    found["nodes"] = (found["nodes"] or "").split()
+    found["nodes"] = found["nodes"].split(",") if found["nodes"] else []
     found["agent_version"] = found.pop("version")
     return found | _as_bigjob(session, pilot, reached)
 

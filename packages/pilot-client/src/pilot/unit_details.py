@@ -117,7 +117,7 @@ def _end(result: UnitResult) -> dict[str, Any]:
         "reason": result.reason,
         "message": result.message,
         "node": result.node or None,
-        "nodes": [result.node] if result.node else [],
+        "nodes": result.node.split(",") if result.node else [],
         "cores": result.cores or None,
         "working_directory": result.working_directory or None,
         "stdout_file": result.stdout_file or None,

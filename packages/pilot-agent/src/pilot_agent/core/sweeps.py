@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pilot_agent.node.orders import EndRecord
 from pilot_agent.unit_record import SWEEPING, UnitRecord
 
-from .endings import EXECUTOR_DIED, SIGKILL
+from .endings import EXECUTOR_DIED, NODE_LOST, SIGKILL, judge
 from .unit_table import UnitTable
 
 
@@ -53,9 +53,15 @@ class Sweeps:
                 self._settle(record)
 
     def lose(self, executor: int) -> None:
-        """Expect no answer of an executor any more; what it left was ended with it."""
+        """Expect no answer of an executor any more; what it left was ended with it.
+
+        A launcher may see that a node is lost long before its head does: an end that looks like the unit's own failure
+        is then that of the node.
+        """
         for record in [record for record in self._table.records.values() if executor in record.sweeps]:
             del record.sweeps[executor]
+            if record.cause is None and record.end is not None and judge(record.end, None).letter == "E":
+                record.cause = NODE_LOST
             self._settle(record)
 
     def _settle(self, record: UnitRecord) -> None:

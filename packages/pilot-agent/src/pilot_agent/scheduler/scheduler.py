@@ -271,7 +271,7 @@ class Scheduler:
         if self.reservation is not None:
             self._pass_on(self.reservation, record, successor, was_chained=was_chained)
         if record.shape.gpus or record.shape.memory_mb:
-            self.slots.nodes[placement.node].give_gpus_and_memory(placement.first, record.shape)
+            self.slots.give_gpus_and_memory(placement.first, record.shape)
             placement = Placement(placement.node, placement.cores)
         record.placement = None
         successor.placement = placement

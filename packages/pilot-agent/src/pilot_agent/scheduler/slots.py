@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pilot_agent.core_ranges import core_ranges
 
 from .node import Node, NodeSpec
-from .node_index import NodeIndex, numbers
+from .node_index import Levels, NodeIndex, numbers
 from .placement import PACK, SPREAD, Part, Placement, Shape, core_numbers, first_core
 from .spreading import Room, even_shares, packed_shares
 
@@ -48,19 +48,20 @@ class Slots:
         """On nodes that have an executor."""
         self.gone: set[int] = set()
         """Nodes that will not come back."""
-        self._index = NodeIndex(max(spec.cores for spec in specs))
+        self._index = NodeIndex(specs)
         for node in self.nodes:
-            self._show(node)
+            self._index.add(node)
+            self.free_cores += node.free_count
         self._possible: dict[Shape, bool] = {}
         self._numbers: dict[int, list[int]] = {}
         self._texts: dict[int, str] = {}
 
     def _show(self, node: Node) -> None:
-        self._index.change(node.index, 0, node.free_count)
+        self._index.change_cores(node.index, 0, node.free_count)
         self.free_cores += node.free_count
 
     def _hide(self, node: Node) -> None:
-        self._index.change(node.index, node.free_count, 0)
+        self._index.change_cores(node.index, node.free_count, 0)
         self.free_cores -= node.free_count
 
     # --- taking and giving ---
@@ -74,6 +75,8 @@ class Slots:
         """
         if shape.cores > self.free_cores:
             return None
+        if shape.gpus or shape.memory_mb:
+            besides |= self._index.without(shape.rank)
         shares = self._shares(shape, besides)
         return self._take_shares(shape, shares) if shares else None
 
@@ -121,21 +124,38 @@ class Slots:
         )
 
     def _take_part(self, node: Node, shape: Shape, ranks: int) -> Part:
-        before = node.free_count
+        before = self._index.levels(node) if shape.gpus or shape.memory_mb else None
+        free = node.free_count
         part = node.take(shape, ranks)
-        self._index.change(node.index, before, node.free_count)
-        self.free_cores -= before - node.free_count
+        self._note(node, free, before)
         return part
 
     def give(self, placement: Placement, shape: Shape) -> None:
         """Take back what a unit of this shape held."""
         for part in placement.parts:
-            node = self.nodes[part.node]
-            before = node.free_count
-            node.give(part, shape)
-            if node.alive:
-                self._index.change(node.index, before, node.free_count)
-                self.free_cores += node.free_count - before
+            self._give_part(self.nodes[part.node], part, shape)
+
+    def _give_part(self, node: Node, part: Part, shape: Shape) -> None:
+        before = self._index.levels(node) if shape.gpus or shape.memory_mb else None
+        free = node.free_count
+        node.give(part, shape)
+        self._note(node, free, before)
+
+    def give_gpus_and_memory(self, part: Part, shape: Shape) -> None:
+        """Take back all but the cores, which are another unit's now."""
+        node = self.nodes[part.node]
+        before = self._index.levels(node)
+        node.give_gpus_and_memory(part, shape)
+        self._index.change(node.index, before, self._index.levels(node))
+
+    def _note(self, node: Node, free: int, before: Levels | None) -> None:
+        """Bring the index up to date; ``before`` is None where nothing but the number of cores can have changed."""
+        if before is not None:
+            self._index.change(node.index, before, self._index.levels(node))
+        elif node.alive:
+            self._index.change_cores(node.index, free, node.free_count)
+        if node.alive:
+            self.free_cores += node.free_count - free
 
     # --- what is there ---
 
