@@ -8,6 +8,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from executor_driver import Head
+from executor_driver import PATIENCE_S, Head
 from mpi_programs import OF_SYSTEM, Mpi, find_mpi
 from netns_cluster import NetnsCluster, running_cluster
 from netns_host import NetnsHost
@@ -70,8 +71,9 @@ class Way:
             "launcher": "srun" if by_srun else self.mpi.family,
             "srun_type": SRUN_TYPES[self.mpi.family] if by_srun else "",
         }
-        # UCX takes the hosts for one, as they have one kernel, and would talk through memory that they do not share.
-        return {"mpi": mpi, **keys, "env": {"UCX_TLS": "tcp,self", **keys.get("env", {})}}
+        # UCX takes the hosts for one, as they have one kernel, and would talk through what they do not share: memory, `lo`.
+        ucx = {"UCX_TLS": "tcp,self", "UCX_NET_DEVICES": "eth0"}
+        return {"mpi": mpi, **keys, "env": {**ucx, **keys.get("env", {})}}
 
 
 def slurm_environment(job: str) -> dict[str, str]:
@@ -195,6 +197,17 @@ def test_a_rank_that_dies_on_another_node_ends_the_unit(way: Way, heads: list[He
     assert running(way, "sleep 601") == []
 
 
+def sleeper(way: Way, node: str, words: str) -> int:
+    """Return the process with these words on a node, which may still be a shell that becomes it."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline_s:
+        for pid, command in processes(way.cluster.hosts[node]).items():
+            if command.startswith(words):
+                return pid
+        time.sleep(0.05)
+    raise AssertionError(f"no {words} on {node}")
+
+
 def sweep(heads: list[Head], unit: str) -> None:
     """End what is left of a unit on the nodes of these executors, and wait until they say so."""
     for head in heads:
@@ -235,12 +248,7 @@ def test_no_rank_survives_the_executors(way: Way, heads: list[Head]) -> None:
 
 def test_a_rank_that_is_killed_ends_the_unit(way: Way, heads: list[Head]) -> None:
     start_sleepers(way, heads, 604)
-    (pid,) = [
-        pid
-        for pid, command in processes(way.cluster.hosts["node3"]).items()
-        if command.startswith("sleep 604")
-    ]
-    os.kill(pid, 9)
+    os.kill(sleeper(way, "node3", "sleep 604"), 9)
     assert heads[0].end("cu-1")["message"] == "rank 2: exit code 137, which means signal 9 (SIGKILL)"
     sweep(heads[1:], "cu-1")
     assert running(way, "sleep 604") == []
