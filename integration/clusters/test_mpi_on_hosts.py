@@ -162,8 +162,10 @@ def running(way: Way, words: str) -> list[str]:
 def test_ranks_lie_on_their_nodes_and_cores(way: Way, heads: list[Head]) -> None:
     program = str(way.mpi.build(way.folder))
     ranks = [("node1", "1"), ("node1", "0"), ("node2", "0-1"), ("node3", "1"), ("node3", "0")]
-    if way.is_pmi2:
-        ranks = ranks[:2]  # what srun says by PMI-2 does not always come to other emulated hosts
+    if way.is_pmi2 or way.mpi.family == "mpich":
+        # What srun says by PMI-2 does not always come to other emulated hosts, and MPICH's UCX, which finds one kernel
+        # under all of them, may wait there for ever.
+        ranks = ranks[:2]
     end = heads[0].run("cu-1", [program], **way.order(*ranks))
     said = sorted(end["out"].splitlines())
     expected = [
