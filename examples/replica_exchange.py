@@ -1,13 +1,17 @@
 """Replica exchange (parallel tempering): copies of a fluid at several temperatures, which they swap between cycles.
 
-    python examples/replica_exchange.py [--mode sync|async] [--cycles 4] [--seed 7]
+    python examples/replica_exchange.py [--mode sync|async] [--replicas 4] [--cycles 4] [--seed 7]
 
 Each cycle of a replica is one MPI unit that runs LAMMPS from the restart file of the cycle before. Two replicas at neighboring
 temperatures swap these with the probability min(1, exp((1/T1 - 1/T2) (E1 - E2))), in units where Boltzmann's constant is 1: this
-keeps the distribution of each temperature (Sugita and Okamoto, Chem. Phys. Lett. 314, 141 (1999), equations 13 and 14).
+is detailed balance for all replicas together, and keeps the distribution of each temperature (Sugita and Okamoto, Chem. Phys.
+Lett. 314, 141 (1999)). E is the potential energy alone: velocities are multiplied by sqrt(new/old) when a replica has swapped,
+and so the kinetic energies cancel.
 
 With `sync`, all replicas end a cycle before any of them swaps. With `async` nobody waits for all: a replica that has ended its
-cycle swaps with a neighbor that waits too, or goes on alone when no neighbor is on its way.
+cycle swaps with a neighbor that waits too, or goes on alone when no neighbor is on its way. The same `--seed` gives the same
+run with `sync`; with `async` only where the replicas end in the same order, as who swaps with whom depends on the clock (and not
+on energies, which would spoil the balance).
 
 Needs LAMMPS (`lmp`) and an MPI, for example Debian's lammps and openmpi-bin.
 """
@@ -19,6 +23,7 @@ import math
 import random
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +31,7 @@ from pathlib import Path
 from pilot import ComputeDataService, ComputeUnit, PilotComputeService
 
 FLUID = Path(__file__).with_name("fluid.lmp")
-TEMPERATURES = [1.00, 1.05, 1.10, 1.16]
+COLDEST, RATIO = 1.0, 1.05
 STEPS = 50
 
 
@@ -41,6 +46,8 @@ class Replica:
     """How many it has run."""
     energy: float = 0.0
     """Potential energy when the last one ended."""
+    velocity_factor: float = 1.0
+    """What its velocities are multiplied by before the next one."""
 
 
 @dataclass
@@ -59,6 +66,8 @@ class Ladder:
         self.attempts[lower] += 1
         if self.chance.random() < self.probability(one, other):
             self.swaps[lower] += 1
+            factor = math.sqrt(self.temperatures[other.level] / self.temperatures[one.level])
+            one.velocity_factor, other.velocity_factor = factor, 1 / factor
             one.level, other.level = other.level, one.level
 
     def probability(self, one: Replica, other: Replica) -> float:
@@ -72,14 +81,17 @@ class Exchange:
 
     Args:
         work: Where units are submitted.
+        temperatures: One for each replica, from the coldest up.
         folder: For restart files.
         cycles: How many each replica runs.
         seed: Of everything that is left to chance.
     """
 
-    def __init__(self, work: ComputeDataService, folder: Path, cycles: int, seed: int) -> None:
-        self.ladder = Ladder(TEMPERATURES, random.Random(seed))
-        self.replicas = [Replica(number, number) for number in range(len(TEMPERATURES))]
+    def __init__(
+        self, work: ComputeDataService, temperatures: list[float], folder: Path, cycles: int, seed: int
+    ) -> None:
+        self.ladder = Ladder(temperatures, random.Random(seed))
+        self.replicas = [Replica(number, number) for number in range(len(temperatures))]
         self._work, self._folder, self._cycles, self._seed = work, folder, cycles, seed
         self._running: dict[ComputeUnit, Replica] = {}
 
@@ -130,17 +142,21 @@ class Exchange:
 
     def _next_to_end(self) -> Replica:
         """Wait until any of the units has ended; return its replica with its new energy."""
-        unit = next(self._work.as_completed(self._running))
+        unit = next(self._work.as_completed(self._running), None)
+        if unit is None:
+            raise RuntimeError(f"the pilot has ended before {len(self._running)} replicas that were running")
         replica = self._running.pop(unit)
         line = next(line for line in unit.result().stdout().splitlines() if line.startswith("RESULT "))
         replica.energy = float(line.split()[3])
         replica.cycles += 1
+        replica.velocity_factor = 1.0
         return replica
 
     def _described(self, replica: Replica) -> dict[str, object]:
         variables = {
-            "temperature": TEMPERATURES[replica.level],
-            "seed": self._seed + 1 + replica.number + len(TEMPERATURES) * replica.cycles,
+            "temperature": self.ladder.temperatures[replica.level],
+            "velocity_factor": replica.velocity_factor,
+            "seed": self._seed + 1 + replica.number + len(self.replicas) * replica.cycles,
             "steps": STEPS,
             "run": replica.cycles,
             "files": f"{self._folder}/replica-{replica.number}",
@@ -154,12 +170,37 @@ class Exchange:
         }
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers that are not less."""
+
+    def parsed(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        return int(text)
+
+    return parsed
+
+
+def print_table(exchange: Exchange) -> None:
+    """Print how often neighbors tried to swap and did, and where each replica ended."""
+    ladder = exchange.ladder
+    print("temperatures    attempts  swaps  acceptance")
+    for lower, (cold, warm) in enumerate(pairwise(ladder.temperatures)):
+        attempts, swaps = ladder.attempts[lower], ladder.swaps[lower]
+        acceptance = f"{swaps / attempts:.2f}" if attempts else "-"
+        print(f"{cold:.2f} <-> {warm:.2f}  {attempts:8}  {swaps:5}  {acceptance:>10}")
+    ended = ", ".join(f"{ladder.temperatures[replica.level]:.2f}" for replica in exchange.replicas)
+    print(f"the replicas ended at {ended}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Replica exchange with LAMMPS.")
     parser.add_argument("--mode", choices=["sync", "async"], default="sync")
-    parser.add_argument("--cycles", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--replicas", type=at_least(2), default=4)
+    parser.add_argument("--cycles", type=at_least(1), default=4)
+    parser.add_argument("--seed", type=at_least(0), default=7)
     options = parser.parse_args()
+    temperatures = [COLDEST * RATIO**level for level in range(options.replicas)]
     with (
         tempfile.TemporaryDirectory() as folder,
         PilotComputeService() as pilots,
@@ -167,18 +208,13 @@ def main() -> None:
     ):
         pilots.create_pilot({"service_url": "fork://localhost", "number_of_processes": 2, "walltime": 10})
         work.add_pilot_compute_service(pilots)
-        exchange = Exchange(work, Path(folder), options.cycles, options.seed)
+        exchange = Exchange(work, temperatures, Path(folder), options.cycles, options.seed)
         if options.mode == "sync":
             exchange.run_in_step()
         else:
             exchange.run_out_of_step()
     print(f"{options.mode}: {len(exchange.replicas)} replicas, {options.cycles} cycles each")
-    print("temperatures    attempts  swaps")
-    for lower, (cold, warm) in enumerate(pairwise(TEMPERATURES)):
-        attempts, swaps = exchange.ladder.attempts[lower], exchange.ladder.swaps[lower]
-        print(f"{cold:.2f} <-> {warm:.2f}  {attempts:8}  {swaps:5}")
-    ended = ", ".join(f"{TEMPERATURES[replica.level]:.2f}" for replica in exchange.replicas)
-    print(f"the replicas ended at {ended}")
+    print_table(exchange)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import importlib.util
 import random
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -48,13 +49,49 @@ def test_hotter_fluids_have_more_energy_and_pressure(environment: dict[str, str]
 def test_replicas_swap_temperatures(environment: dict[str, str], mode: str) -> None:
     printed = run_example("replica_exchange.py", "--mode", mode, "--cycles", "3", environment=environment)
     assert printed.startswith(f"{mode}: 4 replicas, 3 cycles each\n")
-    rows = re.findall(r"^[\d.]+ <-> [\d.]+ +(\d+) +(\d+)$", printed, re.MULTILINE)
+    rows = re.findall(r"^[\d.]+ <-> [\d.]+ +(\d+) +(\d+) +(?:[\d.]+|-)$", printed, re.MULTILINE)
     assert len(rows) == 3
     assert all(int(swaps) <= int(attempts) for attempts, swaps in rows)
     assert sum(int(attempts) for attempts, _ in rows) >= 4
     last = re.search(r"^the replicas ended at (.*)$", printed, re.MULTILINE)
     assert last is not None
     assert sorted(last[1].split(", ")) == ["1.00", "1.05", "1.10", "1.16"]
+
+
+@pytest.mark.usefixtures("programs")
+def test_the_same_seed_gives_the_same_exchanges_in_step(environment: dict[str, str]) -> None:
+    words = ["replica_exchange.py", "--replicas", "3", "--cycles", "2", "--seed", "11"]
+    first = run_example(*words, environment=environment)
+    assert first.startswith("sync: 3 replicas, 2 cycles each\n")
+    assert run_example(*words, environment=environment) == first
+
+
+@pytest.mark.usefixtures("programs")
+@pytest.mark.parametrize("factor", [1.0, 1.1])
+def test_a_run_goes_on_with_the_velocities_of_the_one_before_times_the_factor(
+    tmp_path: Path, factor: float
+) -> None:
+    last = kinetic_temperatures(tmp_path, run=0)[-1]
+    first = kinetic_temperatures(tmp_path, run=1, velocity_factor=factor)[0]
+    assert first == pytest.approx(last * factor**2, rel=1e-6)
+
+
+def kinetic_temperatures(folder: Path, **variables: float) -> list[float]:
+    """Return what LAMMPS prints as the temperature, at the begin and the end of both halves of a run."""
+    given = {"temperature": 1.0, "seed": 5, "steps": 10, "files": "fluid", **variables}
+    words = [word for name, value in given.items() for word in ("-var", name, str(value))]
+    command = ["lmp", "-in", str(EXAMPLES / "fluid.lmp"), "-log", "none", *words]
+    ended = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    return [
+        float(row) for row in re.findall(r"^ +(?:0|10) +(\S+)(?: +\S+){4} *$", ended.stdout, re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize("option", [["--replicas", "1"], ["--cycles", "0"], ["--seed", "-1"]])
+def test_numbers_that_are_too_small_are_refused(environment: dict[str, str], option: list[str]) -> None:
+    ended = run_python(EXAMPLES / "replica_exchange.py", environment, *option)
+    assert ended.code == 2
+    assert f"argument {option[0]}: {option[1]!r} is not a whole number of at least" in ended.stderr
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +112,20 @@ def test_swaps_downhill_are_sure_and_others_as_boltzmann_says(example: ModuleTyp
     cold.energy, warm.energy = 3.0, 5.0
     assert ladder.probability(cold, warm) == pytest.approx(0.36788, abs=1e-5)
     assert ladder.probability(cold, warm) == ladder.probability(warm, cold)
+
+
+def test_replicas_that_swap_have_their_velocities_scaled(example: ModuleType) -> None:
+    ladder = example.Ladder([1.0, 1.44], random.Random(1))
+    cold, warm = example.Replica(0, 0, energy=5.0), example.Replica(1, 1, energy=3.0)
+    ladder.attempt(warm, cold)
+    assert (cold.level, warm.level) == (1, 0)
+    assert cold.velocity_factor == pytest.approx(1.2)
+    assert warm.velocity_factor == pytest.approx(1 / 1.2)
+    cold.energy, warm.energy = 1000.0, 0.0
+    cold.velocity_factor = warm.velocity_factor = 1.0
+    ladder.attempt(cold, warm)
+    assert (cold.level, warm.level) == (1, 0)
+    assert cold.velocity_factor == warm.velocity_factor == 1.0
 
 
 def test_each_temperature_keeps_its_distribution(example: ModuleType) -> None:
