@@ -199,10 +199,11 @@ class NodeBench:
     def check_units(self, ids: Sequence[str]) -> None:
         """Wait for all units: each is Done, ended once, and none was started again after it had ended."""
         self.client.wait_for_ends(ids, LIMIT_S)
-        letters = self.client.letters(ids)
-        lost = [name for name, letter in zip(ids, letters, strict=True) if letter != "D"]
+        letters = zip(ids, self.client.letters(ids), strict=True)
+        lost = {name: self.client.result(name) for name, letter in letters if letter != "D"}
         twice = [key for key, count in self.client.seen.ends.items() if count > 1]
-        assert (lost, twice) == ([], [])
+        assert not lost, lost
+        assert not twice, twice
         assert not self.log.never_started(ids)
 
     def tell(self, fault: str, **figures: object) -> None:

@@ -11,6 +11,7 @@ from pilot_agent.node.lanes import INLINE_BYTES, LanePool
 from pilot_agent.node.mpi_units import RankFailure, read_failure
 from pilot_agent.node.orders import EndRecord
 from pilot_agent.node.starter import Running
+from pilot_agent.spawn.end_signals import END_SIGNALS
 from pilot_agent.spawn.reaper import Exit
 from pilot_agent.spawn.sandbox import read_tail
 
@@ -20,6 +21,9 @@ _SIGNALED = 128
 _KILLED = (-signal.SIGKILL, _SIGNALED + signal.SIGKILL)
 """Exits of a program that was killed, and of a shell whose program was."""
 
+_MEANT_FOR_ALL = (signal.SIGKILL, *END_SIGNALS)
+"""What an executor that stops, or the batch system that stops it, sends to all units."""
+
 
 class Ended(NamedTuple):
     """A unit whose process was reaped."""
@@ -28,7 +32,7 @@ class Ended(NamedTuple):
     exit: Exit
     time: float
     stopped: bool
-    """Whether the executor was killing its units at that time."""
+    """Whether the executor was ending, be it that its head is gone, before it told of the unit."""
 
 
 def end_unit(ended: Ended, lanes: LanePool, out_of_memory: Callable[[], bool]) -> EndRecord:
@@ -63,7 +67,7 @@ def end_unit(ended: Ended, lanes: LanePool, out_of_memory: Callable[[], bool]) -
         _empty_lane(unit, end, lanes)
     if unit.place.stderr and outcome != 0:
         end["err"] = _text(read_tail(unit.place.stderr, INLINE_BYTES))
-    if stopped and exit_.code == -signal.SIGKILL:
+    if stopped and -exit_.code in _MEANT_FOR_ALL:
         end["reason"], end["message"] = "lost", "killed because its executor was stopped"
     elif outcome in _KILLED and not unit.signaled and out_of_memory():
         end["reason"], end["message"] = "oom", "killed by the kernel, which had no memory left"

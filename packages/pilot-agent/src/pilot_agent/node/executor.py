@@ -37,6 +37,10 @@ from pilot_agent.spawn.prctl import become_subreaper
 STOP_S = 0.8
 """How long a stopping executor waits for killed units to be gone, and again for the head to take the last report."""
 
+HOLD_S = 0.5
+"""How long news waits on another node than the head's after a unit was killed: the batch system may be killing all that there is,
+this process next, since the head is gone, which is known here a moment later. Then the unit has not failed."""
+
 _KILL_AGAIN_S = 0.1
 """How long a stopping executor sees nothing end before it looks again for something to kill."""
 
@@ -123,6 +127,8 @@ class Executor:
             self._look_after_mpi(now_s)
             mpi_s = self._mpi.due_s
         report_s = self._reports.due_s(self._units.chained)
+        if report_s is not None and self._guard >= 0:
+            report_s = max(report_s, self._units.killed_s + HOLD_S)
         if report_s is not None and report_s <= now_s:
             self._report()
             report_s = None
@@ -166,6 +172,8 @@ class Executor:
     def _report(self) -> None:
         """Write the journal, then tell the head."""
         self._units.look_for_orphans()
+        if self._link.is_cut:
+            self._units.stopping = True
         lines, message = self._reports.take()
         self._write_down(lines)
         self._link.send(message)

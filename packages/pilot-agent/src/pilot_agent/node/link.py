@@ -19,12 +19,19 @@ class HeadLink:
         os.set_blocking(fd, False)
         self.fd = fd
         self._framing = framing or Framing()
+        self._hang_up = select.poll()
+        self._hang_up.register(fd, select.POLLRDHUP)
         self._unsent = bytearray()
 
     @property
     def unsent(self) -> int:
         """Bytes that wait until the head reads."""
         return len(self._unsent)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the head has closed the connection, whatever has not been read of it."""
+        return bool(self._hang_up.poll(0))
 
     def receive(self) -> list[object] | None:
         """Return the frames that have arrived; None once the head has closed the connection.

@@ -65,7 +65,10 @@ class UnitRunner:
         self._children = Children()
         self._running: dict[int, Running] = {}
         self._pids: dict[str, int] = {}
-        self._stopping = False
+        self.stopping = False
+        """Whether units that were killed, and are not reported yet, are victims of what ends this executor."""
+        self.killed_s = float("-inf")
+        """When a unit was last seen to be killed without having been told to end, by time.monotonic."""
         self._next_check_s = 0.0
         self.children_left = True
         """Whether any child was left, a unit's or an orphan's, when `reap` was last called."""
@@ -137,6 +140,8 @@ class UnitRunner:
         """Report the units that have ended and start the chained ones that follow them."""
         exits, self.children_left = reap(self._running)
         units = [self._running.pop(exit_.pid) for exit_ in exits]
+        if any(exit_.code == -signal.SIGKILL and not unit.signaled for unit, exit_ in zip(units, exits)):
+            self.killed_s = time.monotonic()
         for unit, exit_ in zip(units, exits):
             del self._pids[unit.order.id]
             self._end(unit, exit_)
@@ -165,7 +170,7 @@ class UnitRunner:
 
     def kill_all(self) -> None:
         """Kill everything below this process, and what MPI units have elsewhere on this machine, and give back all chained orders. `reap` then reports the units as lost."""
-        self._stopping = True
+        self.stopping = True
         self._give_back(self._chain.take_all())
         kill_descendants(os.getpid())
         self._mpi.kill_all()
@@ -192,10 +197,15 @@ class UnitRunner:
         """Start the successor before anything else is done about the unit that ended, but report it afterwards."""
         if unit.order.mpi:
             self._mpi.ended(unit)
-        ended = Ended(unit, exit_, time.time(), self._stopping)
-        successor = self._take_next(unit.order.width)
+        now_s = time.time()
+        # The cores of an MPI unit are free when its other nodes say so.
+        successor = None if unit.order.mpi else self._take_next(unit.order.width)
         failures = self._start_first_possible(successor, unit.cores)
-        self._report_end(unit.order, lambda: end_unit(ended, self._lanes, self._oom.fresh_kill), successor)
+        self._report_end(
+            unit.order,
+            lambda: end_unit(Ended(unit, exit_, now_s, self.stopping), self._lanes, self._oom.fresh_kill),
+            successor,
+        )
         self._report_failures(failures)
 
     def _take_next(self, width: int) -> Launch | None:
