@@ -157,6 +157,15 @@ def test_chained_orders_run_in_their_order(head: Head) -> None:
     assert [head.successors[name] for name in names] == [*names[1:], None]
 
 
+def test_nothing_starts_on_the_cores_of_a_unit_that_is_alone_there(head: Head) -> None:
+    first = head.order("cu-1", ["/bin/true"], cores=CORES[:1], alone=True)
+    head.start(first, head.order("cu-2", ["/bin/true"], cores=None))
+    assert head.end("cu-1")["code"] == 0
+    assert head.successors["cu-1"] is None
+    head.send("place", [["cu-2", CORES[:1]]])
+    assert head.end("cu-2")["code"] == 0
+
+
 def test_chained_order_waits_for_a_unit_of_its_own_width(head: Head) -> None:
     head.start(head.order("cu-1", ["/bin/true"]), head.order("cu-2", ["/bin/true"], cores=None, width=2))
     head.end("cu-1")

@@ -35,6 +35,8 @@ class Order(NamedTuple):
     """Whether the unit may run on its cores only."""
     sandbox: str
     """Absolute path of the unit's own folder, made only when something needs it."""
+    alone: bool
+    """Whether no chained order may start on its cores when it ends: they are the head's to give."""
     mpi: MpiOrder | None
     """The ranks of an MPI unit; None for any other."""
 
@@ -83,13 +85,14 @@ _DEFAULTS: dict[str, Any] = {
     "cores": None,
     "width": 1,
     "pin": False,
+    "alone": False,
     "mpi": None,
 }
 _TYPES = (
     *((name, str) for name in ("id", "exe", "cwd", "stdin", "stdout", "stderr", "sandbox")),
     *((name, list) for name in ("args", "pre", "post")),
     *((name, int) for name in ("attempt", "width")),
-    *((name, bool) for name in ("expand", "pin")),
+    *((name, bool) for name in ("expand", "pin", "alone")),
     ("env", dict),
 )
 """Required type of each key, compared exactly, since a bool is also an int."""
