@@ -16,7 +16,6 @@ ABSENT = {
     "files of a unit": "run({'file_transfer': ['ssh://host/file > SUBJOB_WORK_DIR']})",
     "input data": f"run({{'input_data': ['{DATA_UNIT}']}})",
     "output data": f"run({{'output_data': [{{'{DATA_UNIT}': ['std*']}}]}})",
-    "mpi": "run({'spmd_variation': 'mpi', 'number_of_processes': 1})",
     "Pilot-Data": "import pilot; pilot.PilotDataService",
     "data units": "import pilot; pilot.DataUnit",
     "submitting a data unit": "work.submit_data_unit({'file_urls': []})",

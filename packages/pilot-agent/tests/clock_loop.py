@@ -41,10 +41,12 @@ class ClockLoop(asyncio.SelectorEventLoop):
 def clock_loop() -> Iterator[ClockLoop]:
     """Give a loop, and close it after all its tasks have been canceled."""
     loop = ClockLoop()
+    asyncio.set_event_loop(loop)  # where Python 3.9 looks when an event is made
     try:
         yield loop
     finally:
         for task in asyncio.all_tasks(loop):
             task.cancel()
         loop.spin()
+        asyncio.set_event_loop(None)
         loop.close()

@@ -11,6 +11,8 @@ from core_builders import Request
 from core_simulation import TOO_LONG, World
 from pilot_agent.events import DrainRequested, Event, StopRequested
 
+pytestmark = pytest.mark.timeout(300)  # much is tried out, on busy machines for long
+
 CORES = 6
 
 REQUESTS = st.builds(

@@ -175,7 +175,8 @@ def test_signals_to_all_processes_of_a_job_do_not_end_an_executor(head: Head) ->
 
 @pytest.mark.parametrize("number", END_SIGNALS, ids=lambda number: number.name)
 def test_units_can_be_ended_by_what_their_executor_ignores(head: Head, number: signal.Signals) -> None:
-    start_shell(head, "cu-1", "sleep 1000")
+    head.start(head.order("cu-1", ["/bin/sleep", "1000"]))
+    head.wait_started("cu-1")
     head.send("signal", [["cu-1", number]])
     assert head.end("cu-1")["signal"] == number
 

@@ -72,6 +72,7 @@ def rank_script(what: RankScript) -> str:
     parts = [
         _head(what),
         _ranks(what),
+        _SESSIONS,
         _BINDING if what.is_pinned else "",
         *(f"export {name}={quote(value)}\n" for name, value in what.environment.items()),
         _GPUS,
@@ -117,6 +118,11 @@ esac
 export {RANK}
 """
 
+
+_SESSIONS = """\
+# Open MPI 4 removes the folder of all its sessions when the last one ends, at times under the feet of the next one.
+[ -z "$OMPI_MCA_orte_top_session_dir" ] || mkdir -p "$OMPI_MCA_orte_top_session_dir/kept-by-pilot" 2>/dev/null
+"""
 
 _BINDING = """\
 if command -v taskset >/dev/null; then
