@@ -32,6 +32,8 @@ WAYS = (
     "openmpi by srun",
     "mpich by srun",
 )
+GONE_S = 15.0
+"""How long executors of other hosts, for which nobody waits there, may take to end what they run."""
 SRUN_TYPES = {"openmpi": "pmix", "mpich": "pmi2"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -245,7 +247,10 @@ def test_no_rank_survives_the_executors(way: Way, heads: list[Head]) -> None:
     start_sleepers(way, heads, 603)
     for head in heads:
         head.close()
-    assert running(way, "sleep 603") == []
+    deadline_s = time.monotonic() + GONE_S
+    while (left := running(way, "sleep 603")) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert left == []
 
 
 def test_a_rank_that_is_killed_ends_the_unit(way: Way, heads: list[Head]) -> None:

@@ -52,7 +52,7 @@ def test_nothing_is_left_of_a_unit_that_made_itself_a_daemon(bench: FaultBench) 
 
 
 def test_units_go_back_when_the_pilots_walltime_ends(bench: FaultBench) -> None:
-    grace_and_reports_s, runs_s = 0.5 + 5.0, 1.5
+    grace_and_reports_s, runs_s = 0.5 + 5.0, 6.0
     agent = bench.start_agent(walltime_s=grace_and_reports_s + runs_s)
     units = bench.client.submit([bench.log.payload(FOREVER)] * 3)
     bench.client.wait_for_pilot(agent.pilot, "Done")
