@@ -34,10 +34,15 @@ def roll_back(session: ScriptedSession) -> Callable[[], Callable[[], None]]:
 
 
 def wait_a_millisecond(session: ScriptedSession) -> None:
-    """No server comes back within the one in which it went: epochs are its milliseconds."""
-    first = session.client.time()[1] // 1000
-    while session.client.time()[1] // 1000 == first:
+    """No server comes back within the one in which it went: epochs are its milliseconds, or the next one after the last."""
+    first = milliseconds(session)
+    while milliseconds(session) < first + 2:
         continue
+
+
+def milliseconds(session: ScriptedSession) -> int:
+    seconds, microseconds = session.client.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 def may_claim(pilot: ScriptedPilot) -> bool:
