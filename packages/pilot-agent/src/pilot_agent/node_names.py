@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .core_ranges import core_ranges
+from .launch.rank_script import GPU_VARIABLES
 from .lrms.local import LocalNode
 
-_GPU_NAMES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 _NODES = "PILOT_UNIT_NODES"
 
 
@@ -43,7 +43,7 @@ class NodeNames:
             return
         order["env"][_NODES] = node.name
         if order.get("gpus"):
-            order["env"].update(dict.fromkeys(_GPU_NAMES, _gpus(node, order["gpus"])))
+            order["env"].update(dict.fromkeys(GPU_VARIABLES, _gpus(node, order["gpus"])))
 
     def cpus(self, executor: int, cores: Sequence[int]) -> list[int]:
         """Return an executor's CPUs by the core's numbers."""

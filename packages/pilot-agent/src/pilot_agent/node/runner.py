@@ -198,8 +198,7 @@ class UnitRunner:
         if unit.order.mpi:
             self._mpi.ended(unit)
         now_s = time.time()
-        is_alone = unit.order.alone or unit.order.mpi is not None
-        successor = None if is_alone else self._take_next(unit.order.width)
+        successor = None if unit.order.alone else self._take_next(unit.order.width)
         failures = self._start_first_possible(successor, unit.cores)
         self._report_end(
             unit.order,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-GPU: Final = 1000
+from pilot_protocol.specs import GPU_PARTS, PLACEMENTS
+
+GPU: Final = GPU_PARTS
 """A whole GPU: they are counted in thousandths, since units may share one."""
 
-PACK: Final = "pack"
-SPREAD: Final = "spread"
-WHOLE_NODES: Final = "whole_nodes"
+PACK, SPREAD, WHOLE_NODES = PLACEMENTS
 
 
 class Shape(NamedTuple):
