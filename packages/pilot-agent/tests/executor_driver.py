@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from pilot_agent.journal import Recovery, read_records, recover, segments
-from pilot_agent.node.frames import FrameDecoder, encode_frame
+from pilot_agent.node.frames import FrameDecoder, encode, frame_of
 from pilot_agent.node.launcher import StartedExecutor, start_executor
 
 PATIENCE_S = 30.0
 """How long a test waits for a message that does not come before it fails."""
 
 CORES = sorted(os.sched_getaffinity(0))
+
+
+def encode_frame(value: object) -> bytes:
+    """Return a value as one frame."""
+    return frame_of(encode(value))
 
 
 class Head:

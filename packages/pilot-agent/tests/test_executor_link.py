@@ -7,8 +7,9 @@ from typing import Any, Callable
 
 import pytest
 
+from executor_driver import encode_frame
 from pilot_agent.executor_link import ExecutorLink
-from pilot_agent.node.frames import FrameDecoder, encode_frame
+from pilot_agent.node.frames import FrameDecoder
 from pilot_agent.node.launcher import StartedExecutor
 
 PID = 4711

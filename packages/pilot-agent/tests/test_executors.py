@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from executor_driver import encode_frame
 from pilot_agent.executors import Executors
-from pilot_agent.node.frames import MAX_FRAME_BYTES, PROTOCOL, FrameError, encode_frame
+from pilot_agent.node.frames import MAX_FRAME_BYTES, PROTOCOL, FrameError
 
 _HEAD = """\
 import asyncio, json, os, signal, sys

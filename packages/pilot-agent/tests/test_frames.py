@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilot_agent.node.frames import FrameDecoder, FrameError, encode_frame
+from executor_driver import encode_frame
+from pilot_agent.node.frames import FrameDecoder, FrameError
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

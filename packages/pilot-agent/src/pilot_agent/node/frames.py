@@ -24,15 +24,6 @@ class FrameError(ValueError):
     """The stream of frames cannot be understood any more; the connection must be given up."""
 
 
-def encode_frame(value: object) -> bytes:
-    """Return `value` as one frame.
-
-    Raises:
-        FrameError: its body would be longer than `MAX_FRAME_BYTES`.
-    """
-    return frame_of(encode(value))
-
-
 def frame_of(text: str) -> bytes:
     """Return the frame of a value that is encoded already.
 
