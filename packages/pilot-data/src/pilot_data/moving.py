@@ -1,0 +1,94 @@
+"""Moves items from one storage to another by the shortest way there is."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from .entries import Item, Outcome
+from .errors import NoSpaceError
+from .job import Job
+from .storage import Storage
+
+RELAY_BYTES = 256 * 1024 * 1024
+"""How much is fetched at once on a way through this machine, if it is not a single file."""
+
+
+def move(source: Storage, target: Storage, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
+    """Move files, and yield how it went with each.
+
+    Args:
+        source: Where the items' entries are.
+        target: Where they go.
+        items: From there to there.
+        job: What to keep to.
+
+    Raises:
+        TransferError: One of the storages fails as a whole; items without an outcome have not landed.
+    """
+    if not items:
+        return
+    if source.location.scheme == "file":
+        yield from target.put_many(source.location.path, items, job)
+    elif target.location.scheme == "file":
+        yield from source.get_many(items, target.location.path, job)
+    elif target.copies_from(source):
+        yield from target.copy_many(source, items, job)
+    else:
+        yield from _relay(source, target, items, job)
+
+
+def _relay(source: Storage, target: Storage, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
+    """Move files by way of a temporary folder of this machine, a bounded lot at a time."""
+    quiet = Job(checksum=job.checksum, bandwidth=job.bandwidth)
+    for lot in lots(items, RELAY_BYTES):
+        job.check()
+        with tempfile.TemporaryDirectory(prefix="pilot-relay-") as spool:
+            _check_room(spool, lot)
+            yield from _relay_lot(source, target, lot, spool, job, quiet)
+
+
+def _relay_lot(
+    source: Storage, target: Storage, lot: Sequence[Item], spool: str, job: Job, quiet: Job
+) -> Iterator[Outcome]:
+    plain = [item for item in lot if not (item.entry.link or item.entry.is_folder)]
+    by_name = {str(number): item for number, item in enumerate(plain)}
+    fetched = []
+    fetches = [Item(item.entry, name) for name, item in by_name.items()]
+    for outcome in source.get_many(fetches, spool, quiet):
+        job.check()
+        name = outcome.item.target
+        if outcome.error is not None:
+            yield replace(outcome, item=by_name[name])
+            continue
+        entry = replace(
+            outcome.item.entry, path=name, checksum=outcome.checksum or outcome.item.entry.checksum
+        )
+        fetched.append(Item(entry, by_name[name].target))
+    others = [item for item in lot if item.entry.link or item.entry.is_folder]
+    for outcome in target.put_many(spool, [*fetched, *others], job):
+        yield replace(outcome, item=by_name.get(outcome.item.entry.path, outcome.item))
+
+
+def _check_room(spool: str, lot: Sequence[Item]) -> None:
+    free, needed = shutil.disk_usage(spool).free, sum(item.entry.size for item in lot)
+    if needed > free:
+        raise NoSpaceError(
+            f"{needed} bytes have to pass through {spool}, where {free} are free; set TMPDIR to a larger disk"
+        )
+
+
+def lots(items: Sequence[Item], most_bytes: int) -> Iterator[list[Item]]:
+    """Yield items in lots of at most so many bytes, or of a single larger file."""
+    lot: list[Item] = []
+    size = 0
+    for item in items:
+        if lot and size + item.entry.size > most_bytes:
+            yield lot
+            lot, size = [], 0
+        lot.append(item)
+        size += item.entry.size
+    if lot:
+        yield lot
