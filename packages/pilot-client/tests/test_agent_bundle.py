@@ -82,7 +82,9 @@ def test_it_holds_what_the_agent_needs_and_no_more(bundle: Bundle) -> None:
         "async_timeout/__init__.py",
     } <= names
     assert not [
-        name for name in names if re.search(r"\.pyc$|/tests?/|testing|redis/(commands|cluster)", name)
+        name
+        for name in names
+        if re.search(r"\.pyc$|/tests?/|testing|redis/(commands|cluster)|pilot_session", name)
     ]
 
 

@@ -34,11 +34,11 @@ from pilot.completion import Counts
 from pilot.config import ClientConfig
 from pilot.owned_units import OwnedUnits
 from pilot.progress import ProgressLine
-from pilot.redis_link import REPLY_S
-from pilot.session_file import SessionFiles
 from pilot.submission import AgentEnd, Notify, PilotOrder, Ways
 from pilot_protocol.operation import BATCH
 from pilot_protocol.states import is_final
+from pilot_session.redis_link import REPLY_S
+from pilot_session.session_file import SessionFiles
 
 TRUE = {"executable": "/bin/true"}
 PILOT = {"service_url": "fork://localhost", "number_of_processes": 4, "walltime": 10}

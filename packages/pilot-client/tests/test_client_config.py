@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from pathlib import Path
 
 import pytest
@@ -17,13 +15,11 @@ HOME = {"HOME": "/home/ada"}
 def test_defaults() -> None:
     config = ClientConfig.from_environment(HOME)
     assert config == ClientConfig(home=Path("/home/ada"), state_home=Path("/home/ada/.local/state"))
-    assert config.coordination_url is None
     assert config.redis_server is None
     assert config.runtime_dir is None
     assert config.ssh_config is None
     assert config.temporary_dir == Path("/tmp")
     assert config.log_level is None
-    assert config.sessions_dir == Path("/home/ada/.local/state/pilot/sessions")
     assert config.servers_dir == Path("/home/ada/.local/state/pilot/servers")
     assert config.bundles_dir == Path("/home/ada/.cache/pilot/bundles")
     assert config.sites_file == Path("/home/ada/.config/pilot/sites.toml")
@@ -70,23 +66,15 @@ def test_bundles_lie_in_the_cache_folder_that_is_set() -> None:
     assert config.bundles_dir == Path("/cache/pilot/bundles")
 
 
-@pytest.mark.parametrize(
-    "name", ["XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "TMPDIR"]
-)
+@pytest.mark.parametrize("name", ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "TMPDIR"])
 @pytest.mark.parametrize("value", ["", "relative/path", "."])
 def test_directories_that_are_empty_or_relative_count_as_unset(name: str, value: str) -> None:
     assert ClientConfig.from_environment({**HOME, name: value}) == ClientConfig.from_environment(HOME)
 
 
-@pytest.mark.parametrize(
-    "name", ["PILOT_COORDINATION_URL", "PILOT_REDIS_SERVER", "PILOT_LOG", "PATH", "PILOT_SSH_CONFIG"]
-)
+@pytest.mark.parametrize("name", ["PILOT_REDIS_SERVER", "PILOT_LOG", "PATH", "PILOT_SSH_CONFIG"])
 def test_what_is_empty_counts_as_unset(name: str) -> None:
     assert ClientConfig.from_environment({**HOME, name: ""}) == ClientConfig.from_environment(HOME)
-
-
-def test_without_home_the_password_file_knows_it() -> None:
-    assert ClientConfig.from_environment({}).home == Path(pwd.getpwuid(os.getuid()).pw_dir)
 
 
 def test_unknown_log_level_is_refused() -> None:
@@ -111,4 +99,7 @@ def test_the_coordination_url_is_not_shown() -> None:
 
 def test_without_argument_it_reads_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PILOT_COORDINATION_URL", "redis://from-the-environment")
-    assert ClientConfig.from_environment().coordination_url == "redis://from-the-environment"
+    monkeypatch.setenv("PILOT_REDIS_SERVER", "/from/the/environment")
+    config = ClientConfig.from_environment()
+    assert config.coordination_url == "redis://from-the-environment"
+    assert config.redis_server == "/from/the/environment"

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from pilot import coordination_url
 from pilot.submission import AgentEnd, PilotOrder, Ways
 from pilot.submission.fork import ForkPlaceholder, ForkSubmitter
 from pilot_protocol.compute_descriptions import validate_pilot_compute
 from pilot_protocol.errors import SubmissionError
 from pilot_protocol.specs import PilotSpec
+from pilot_session import coordination_url
 
 LIMIT_S = 30.0
 SETTINGS = {"coordination_url": "redis://:s3cret@h:6379/0", "session": "s-1", "key": "0f", "lease_s": 30}

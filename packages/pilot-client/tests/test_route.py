@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pilot.coordination_url import parse
 from pilot.submission.resource import Resource
 from pilot.submission.route import Route, local_target
 from pilot_protocol.errors import SubmissionError
+from pilot_session.coordination_url import parse
 
 SOCKET = "unix://:s3cret@/run/user/1/redis.sock"
 TCP = "redis://:s3cret@localhost:6380/2"

@@ -238,8 +238,12 @@ def test_an_embedded_server_whose_keeper_was_killed_is_given_up_with_all_that_it
 
 
 def test_pilot_log_shows_what_is_logged(url: str) -> None:
+    program = (
+        f"import logging; from pilot import Session; Session.create({url!r});"
+        "logging.getLogger('pilot_session.redis_link').info('server.restarted')"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", f"from pilot import Session; Session.create({url!r})"],
+        [sys.executable, "-c", program],
         env={**os.environ, "PILOT_LOG": "info"},
         capture_output=True,
         text=True,
@@ -247,3 +251,4 @@ def test_pilot_log_shows_what_is_logged(url: str) -> None:
         check=True,
     )
     assert "INFO pilot.session the Redis server at" in done.stderr
+    assert "INFO pilot_session.redis_link server.restarted" in done.stderr

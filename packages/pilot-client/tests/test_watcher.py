@@ -13,12 +13,12 @@ from pilot import ComputeDataService, ComputeUnit
 from pilot.config import ClientConfig
 from pilot.following import follow_unit
 from pilot.session import Session
-from pilot.session_file import SessionFiles
 from pilot.tracker import TrackedPilot
 from pilot.watcher import Watcher
 from pilot_protocol import pilot_ops, reads
 from pilot_protocol.errors import CoordinationError
 from pilot_protocol.states import State
+from pilot_session.session_file import SessionFiles
 
 SERVICE, OWNER = "pcs-aaaaaaaa", "cds-aaaaaaaa"
 TRUE = {"executable": "/bin/true"}

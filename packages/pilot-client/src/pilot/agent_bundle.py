@@ -20,8 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pilot_protocol.errors import CoordinationError, SubmissionError
-
-from .private_files import make_private_directory, write_private
+from pilot_session.private_files import make_private_directory, write_private
 
 UNUSED_DAYS = 30
 """Bundles that nobody used for so long are removed, here and on targets."""

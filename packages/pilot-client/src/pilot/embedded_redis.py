@@ -18,10 +18,10 @@ from types import TracebackType
 from typing import final
 
 from pilot_protocol.errors import CoordinationError
+from pilot_session.coordination_url import CoordinationUrl
 
 from . import server_directory, server_keeper
 from .config import ClientConfig
-from .coordination_url import CoordinationUrl
 from .server_binary import ServerBinary, find_servers
 from .server_directory import ServerDirectory, ServerRecord
 from .server_launch import LOOPBACK, Wish, first_that_serves

@@ -12,8 +12,8 @@ from pilot_protocol.errors import StateError
 from pilot_protocol.operation import BATCH
 from pilot_protocol.specs import PilotSpec
 from pilot_protocol.states import State
+from pilot_session.coordination_url import is_id
 
-from .coordination_url import is_id
 from .pilot_details import open_pilot_description, read_pilot_record
 from .session import Session
 from .tracked_pilot import Shape, TrackedPilot

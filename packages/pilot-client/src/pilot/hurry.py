@@ -10,8 +10,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .coordination_url import CoordinationUrl
-from .redis_link import CONNECT_S, PATIENCE_S, REPLY_S, RedisLink
+from pilot_session.coordination_url import CoordinationUrl
+from pilot_session.redis_link import CONNECT_S, PATIENCE_S, REPLY_S, RedisLink
 
 SHORTEST_READ_S = 0.1
 """A server that is there answers in this time."""

@@ -9,12 +9,12 @@ import os
 import threading
 
 from pilot_protocol.errors import DescriptionError
+from pilot_session import coordination_url
+from pilot_session.coordination_url import ObjectUrl
+from pilot_session.session_file import SessionFiles
 
-from . import coordination_url
 from .config import ClientConfig
-from .coordination_url import ObjectUrl
 from .session import Session
-from .session_file import SessionFiles
 
 _lock = threading.RLock()
 _open: dict[str, Session] = {}

@@ -14,10 +14,10 @@ from itertools import islice
 from pilot_protocol import reads, unit_payloads
 from pilot_protocol.errors import DescriptionError, StateError, UnsatisfiableRequestError
 from pilot_protocol.operation import BATCH, PilotEndedError
+from pilot_session.identifiers import new_group
 
 from .compute_unit import ComputeUnit
 from .following import follow_units
-from .identifiers import new_group
 from .session import Session
 from .tracked_pilot import Shortage, TrackedPilot, shortage
 from .tracker import UnitGroup

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pilot_protocol.errors import CoordinationError
+from pilot_session.private_files import make_private_directory, read_private, write_private
 
 from .config import ClientConfig
-from .private_files import make_private_directory, read_private, write_private
 from .server_keeper import CONFIG_FILE, KEEPER_SOCKET, LOG_FILE, RECORD_FILE, SERVER_SOCKET
 
 LOCK_FILE = "lock"

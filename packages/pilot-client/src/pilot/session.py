@@ -24,15 +24,16 @@ from pilot_protocol.operation import Query
 from pilot_protocol.signing import KEY_BYTES, Seal
 from pilot_protocol.user_warnings import warn_user
 from pilot_protocol.version import check_peer
+from pilot_session import coordination_url
+from pilot_session.identifiers import new_id
+from pilot_session.server_facts import SNAPSHOTS
+from pilot_session.session_file import EmbeddedServer, SessionFile, SessionFiles
 
-from . import coordination_url, logs
+from . import logs
 from .config import ClientConfig
 from .embedded_redis import EmbeddedRedis
 from .hurry import Hurry
-from .identifiers import new_id
 from .job_ending import kill_job
-from .server_facts import SNAPSHOTS
-from .session_file import EmbeddedServer, SessionFile, SessionFiles
 from .store import Store
 from .submission import Placeholder, Ways
 from .tracker import Tracker

@@ -21,10 +21,10 @@ from pilot_protocol.pilot_ops import OpenedSession, PilotEnd
 from pilot_protocol.signing import Seal
 from pilot_protocol.unit_ops import NewUnit, Submitted
 from pilot_protocol.version import PROTOCOL
+from pilot_session.coordination_url import CoordinationUrl
+from pilot_session.redis_link import RedisLink, Say
 
-from .coordination_url import CoordinationUrl
 from .outbox import KEEP_S, Outbox
-from .redis_link import RedisLink, Say
 from .tracker import Tracker
 
 logger = logging.getLogger(__name__)

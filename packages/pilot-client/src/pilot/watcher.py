@@ -22,9 +22,9 @@ from pilot_protocol.keys import Keys
 from pilot_protocol.operation import BATCH
 from pilot_protocol.reads import SessionEvent
 from pilot_protocol.states import State, UnitLetter
+from pilot_session.coordination_url import CoordinationUrl
+from pilot_session.redis_link import FIRST_PAUSE_S, LONGEST_PAUSE_S, REPLY_S, RedisLink
 
-from .coordination_url import CoordinationUrl
-from .redis_link import FIRST_PAUSE_S, LONGEST_PAUSE_S, REPLY_S, RedisLink
 from .store import Store
 from .tracker import TrackedPilot, Tracker, UnitGroup
 

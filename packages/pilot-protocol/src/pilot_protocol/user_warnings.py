@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 
-OUR_PACKAGES = frozenset({"pilot", "pilot_agent", "pilot_data", "pilot_protocol"})
+OUR_PACKAGES = frozenset({"pilot", "pilot_agent", "pilot_data", "pilot_protocol", "pilot_session"})
 
 
 def warn_user(message: str, category: type[Warning]) -> None:

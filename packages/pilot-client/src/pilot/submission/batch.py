@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from pilot.agent_bundle import Bundle
-from pilot.coordination_url import CoordinationUrl
 from pilot_protocol.errors import SubmissionError
+from pilot_session.coordination_url import CoordinationUrl
 
 from .base import AgentEnd, Notify, PilotOrder
 from .job_script import explain

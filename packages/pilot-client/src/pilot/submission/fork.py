@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pilot.private_files import write_private
 from pilot_protocol.errors import CoordinationError, SubmissionError
 from pilot_protocol.specs import PilotSpec
 from pilot_protocol.user_warnings import warn_user
+from pilot_session.private_files import write_private
 
 from . import agent_settings
 from .base import AgentEnd, Notify, PilotOrder

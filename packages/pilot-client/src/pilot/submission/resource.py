@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from pilot.coordination_url import CoordinationUrl
+from pilot_session.coordination_url import CoordinationUrl
 
 from .job_watch import JobWatch
 from .place import Place

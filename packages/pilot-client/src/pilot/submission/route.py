@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pilot.coordination_url import CoordinationUrl
 from pilot_protocol.errors import SubmissionError
+from pilot_session.coordination_url import CoordinationUrl
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pilot import agent_bundle
 from pilot.agent_bundle import Bundle
 from pilot.config import ClientConfig
-from pilot.coordination_url import CoordinationUrl
+from pilot_session.coordination_url import CoordinationUrl
 
 from .base import AgentEnd, Notify, PilotOrder, Placeholder, scheme_of
 from .batch import BatchSubmitter

@@ -8,8 +8,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
-from pilot.coordination_url import CoordinationUrl
 from pilot_protocol.specs import PilotSpec
+from pilot_session.coordination_url import CoordinationUrl
 
 from .base import Submitter, scheme_of
 from .fork import ForkSubmitter

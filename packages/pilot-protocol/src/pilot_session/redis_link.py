@@ -1,4 +1,4 @@
-"""The client's way to Redis: operations in, parsed replies out. The only module of the client that imports redis.
+"""The synchronous way to Redis: operations in, parsed replies out. The only module of this package that imports redis.
 
 redis-py repeats commands when it likes; that is switched off. Here a broken connection is made again and the action is
 said again, as often as patience lasts: every operation may be said twice. A server with another run id may have lost its

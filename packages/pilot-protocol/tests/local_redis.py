@@ -9,11 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import redis
 
-from pilot.server_binary import find_server
-from pilot_protocol.errors import CoordinationError
+from redis_servers import server_program, wait_until_ready
 
 LIMIT_S = 20.0
 
@@ -35,10 +33,6 @@ class LocalRedis:
 
     def start(self) -> None:
         """Start the server and wait until it serves."""
-        try:
-            program = find_server().path
-        except CoordinationError as error:
-            pytest.skip(f"no server: {error}")
         settings = [
             "--port",
             "0",
@@ -51,13 +45,12 @@ class LocalRedis:
             "1000000",
         ]
         self._process = subprocess.Popen(
-            [program, *settings, *self._options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [server_program(), *settings, *self._options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
-        assert self._process.stdout is not None
-        log = iter(self._process.stdout)
-        if not any("eady to accept connections" in line for line in log):
-            self.stop()
-            raise AssertionError("the Redis server ended before it served")
+        wait_until_ready(self._process)
 
     def stop(self) -> None:
         """Kill the server."""

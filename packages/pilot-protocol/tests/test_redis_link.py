@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,15 +13,15 @@ from typing import Any
 import pytest
 
 from local_redis import LocalRedis
-from pilot.coordination_url import CoordinationUrl, parse
-from pilot.redis_link import RedisLink, Say
-from pilot.redis_refusals import refused
-from pilot.server_facts import ServerFacts
 from pilot_protocol import pilot_ops, reads
 from pilot_protocol.errors import CoordinationError
 from pilot_protocol.keys import Keys
 from pilot_protocol.operation import FencedError, NoSessionError, Query
 from pilot_protocol.version import PROTOCOL
+from pilot_session.coordination_url import CoordinationUrl, parse
+from pilot_session.redis_link import RedisLink, Say
+from pilot_session.redis_refusals import refused
+from pilot_session.server_facts import ServerFacts
 
 KEYS = Keys("s-abcdefghijklmnop")
 OPEN = pilot_ops.open_session(KEYS, PROTOCOL, 30_000)
@@ -34,6 +35,20 @@ INFO = {
     "maxmemory": 0,
     "maxmemory_policy": "noeviction",
 }
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="pilot-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def server(short_folder: Path) -> Iterator[LocalRedis]:
+    running = LocalRedis(short_folder)
+    yield running
+    running.stop()
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ class EmbeddedServer:
     """The embedded server that a session lives in.
 
     Attributes:
-        directory: Of the server; ``EmbeddedRedis.attach`` takes it.
+        directory: Of the server; the client's ``EmbeddedRedis.attach`` takes it.
         stay: True when the server outlives the application.
     """
 
@@ -67,7 +67,7 @@ class SessionFiles:
     """The session files of one user on one machine.
 
     Args:
-        directory: Where they lie, ``ClientConfig.sessions_dir``.
+        directory: Where they lie, ``SessionConfig.sessions_dir``.
     """
 
     def __init__(self, directory: Path) -> None:

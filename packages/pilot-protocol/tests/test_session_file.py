@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pilot.session_file import KEEP_S, EmbeddedServer, SessionFile, SessionFiles
 from pilot_protocol.errors import CoordinationError, DescriptionError
+from pilot_session.session_file import KEEP_S, EmbeddedServer, SessionFile, SessionFiles
 
 SESSION = "s-abcdefghijklmnop"
 OTHER = "s-ponmlkjihgfedcba"

@@ -11,7 +11,8 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilot.coordination_url import (
+from pilot_protocol.errors import DescriptionError
+from pilot_session.coordination_url import (
     KINDS,
     CoordinationUrl,
     ObjectUrl,
@@ -20,7 +21,6 @@ from pilot.coordination_url import (
     parse_object_url,
     redact,
 )
-from pilot_protocol.errors import DescriptionError
 
 SESSION = "s-abcdefghijklmnop"
 IDS = {"pilot": "p-abcdefgh", "unit": "cu-abcdef-17", "pcs": "pcs-abcdefgh", "cds": "cds-abcdefgh"}
