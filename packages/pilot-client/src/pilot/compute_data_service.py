@@ -8,13 +8,13 @@ from typing import Any, final
 
 from pilot_protocol.errors import DescriptionError, StateError
 from pilot_protocol.states import State
+from pilot_session.argument_checks import seconds
+from pilot_session.getters import Getters
 from pilot_session.identifiers import new_id
 
-from .argument_checks import seconds
 from .completion import Completion, Counts, Show, wait_for_owner
 from .compute_unit import ComputeUnit
 from .following import follow_pilots, follow_unit, follow_units
-from .getters import Getters
 from .open_sessions import choose, default, find, newest_default
 from .owned_units import OwnedUnits
 from .pilot_compute import PilotCompute

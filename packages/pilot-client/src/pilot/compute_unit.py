@@ -11,10 +11,10 @@ from typing import Any, final
 from pilot_protocol.errors import ComputeUnitFailed, StateError
 from pilot_protocol.messages import UnitResult
 from pilot_protocol.states import State, is_final
+from pilot_session.argument_checks import seconds
+from pilot_session.getters import Getters
 
-from .argument_checks import seconds
 from .following import follow_unit
-from .getters import Getters
 from .open_sessions import find
 from .prospects import Awaited
 from .session import Session

@@ -7,11 +7,11 @@ from typing import Any, final
 
 from pilot_protocol.errors import StateError
 from pilot_protocol.states import State, is_final
+from pilot_session.argument_checks import seconds, state_named
+from pilot_session.getters import Getters
 
-from .argument_checks import seconds, state_named
 from .compute_unit import ComputeUnit
 from .following import follow_pilots
-from .getters import Getters
 from .open_sessions import find
 from .owned_units import OwnedUnits
 from .pilot_details import read_pilot_details

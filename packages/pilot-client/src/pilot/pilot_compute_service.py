@@ -9,9 +9,9 @@ from typing import Any, final
 from pilot_protocol.compute_descriptions import validate_pilot_compute
 from pilot_protocol.pilot_ops import PilotEnd
 from pilot_protocol.specs import PilotSpec
+from pilot_session.argument_checks import seconds
 from pilot_session.identifiers import new_id
 
-from .argument_checks import seconds
 from .following import follow_pilots
 from .open_sessions import choose, find
 from .pilot_compute import PilotCompute

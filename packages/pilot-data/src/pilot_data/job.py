@@ -36,7 +36,7 @@ def _unheard(_count: int) -> None:
     """Tell nobody."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """One transfer, as the storages see it. May be used by several threads.
 

@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from .entries import Item, Outcome
-from .errors import NoSpaceError
+from .entries import Entry, Item, Outcome
+from .errors import MissingFileError, NoSpaceError
 from .job import Job
 from .storage import Storage
 
@@ -92,3 +92,11 @@ def lots(items: Sequence[Item], most_bytes: int) -> Iterator[list[Item]]:
         size += item.entry.size
     if lot:
         yield lot
+
+
+def present_at(target: Storage) -> dict[str, Entry]:
+    """Return what a target has, by path; nothing when it does not exist yet."""
+    try:
+        return {entry.path: entry for entry in target.list()}
+    except MissingFileError:
+        return {}

@@ -15,8 +15,9 @@ from pilot_protocol.user_warnings import warn_deprecated
 
 DEFAULT_PORT = 6379
 SCHEMES = ("redis", "rediss", "unix")
-KINDS = ("pilot", "unit", "pcs", "cds")
-"""What an object URL may name: a pilot, a compute unit, a PilotComputeService, a ComputeDataService."""
+KINDS = ("pilot", "unit", "pcs", "cds", "pds", "pd", "du")
+"""What an object URL may name: a pilot, a compute unit, a PilotComputeService, a ComputeDataService, a PilotDataService, a
+Pilot-Data, a data unit."""
 
 TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
 """Queries allowed in ``rediss://``, handed to redis-py: paths and switches, no secrets."""
@@ -32,6 +33,9 @@ _IDS = {
     "unit": re.compile(r"cu-[a-z2-7]{6}-[0-9]{1,12}"),
     "pcs": re.compile(r"pcs-[a-z2-7]{8}"),
     "cds": re.compile(r"cds-[a-z2-7]{8}"),
+    "pds": re.compile(r"pds-[a-z2-7]{8}"),
+    "pd": re.compile(r"pd-[a-z2-7]{8}"),
+    "du": re.compile(r"du-[a-z2-7]{12}"),
 }
 
 

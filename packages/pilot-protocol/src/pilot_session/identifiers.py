@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 
-_LETTERS = {"s": 16, "p": 8, "pcs": 8, "cds": 8}
+_LETTERS = {"s": 16, "p": 8, "pcs": 8, "cds": 8, "pds": 8, "pd": 8, "du": 12}
 _GROUP_LETTERS = 6
 
 
@@ -13,7 +13,8 @@ def new_id(kind: str) -> str:
     """Return a new id, for example ``p-k3x7q2ma``.
 
     Args:
-        kind: ``s`` (session), ``p`` (pilot), ``pcs`` or ``cds`` (services).
+        kind: ``s`` (session), ``p`` (pilot), ``pd`` (Pilot-Data), ``du`` (data unit), ``pcs``, ``cds`` or ``pds``
+            (services).
     """
     return f"{kind}-{_random(_LETTERS[kind])}"
 

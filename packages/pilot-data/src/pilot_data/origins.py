@@ -1,0 +1,102 @@
+"""Where the files of a data unit come from: what a user named, or a replica."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pilot_protocol.data_records import FileRecord
+
+from .entries import Entry, Item
+from .locations import Location
+from .plan import make_plan
+from .registry import open_storage
+from .sources import items_of, source_of
+from .storage import Access, Capabilities, Storage
+
+EVERYTHING = Capabilities(links=True, modes=True, mtimes=True, folders=True, bundles=True, bytes_names=True)
+"""What a data unit can know of its files; each of its replicas keeps what its storage can."""
+
+
+@dataclass(frozen=True)
+class Lot:
+    """Files of one root.
+
+    Attributes:
+        root: What they are below.
+        items: From there to their places in the data unit.
+        access: How the root is entered.
+    """
+
+    root: Location
+    items: tuple[Item, ...]
+    access: Access = field(default_factory=Access)
+
+    def open(self) -> Storage:
+        """Return the storage that they are in."""
+        return open_storage(self.root, self.access)
+
+
+def lots_of(file_urls: Sequence[str]) -> list[Lot]:
+    """Return what a user named.
+
+    Args:
+        file_urls: Files, folders and patterns, see `sources.source_of`.
+
+    Raises:
+        DescriptionError: One is no URL, or two files would have the same name.
+        TransferError: One is not there, cannot be read, or is a link that leads to no file.
+    """
+    lots = [_lot_of(text, f"file_urls[{number}]") for number, text in enumerate(file_urls)]
+    plan = make_plan([item for lot in lots for item in lot.items], {}, EVERYTHING, EVERYTHING)
+    for outcome in plan.refused:
+        if outcome.error is not None:
+            raise outcome.error
+    fitted = {item.target: item for item in plan.items}
+    return [
+        Lot(lot.root, tuple(fitted[item.target] for item in lot.items), lot.access)
+        for lot in lots
+        if lot.items
+    ]
+
+
+def _lot_of(text: str, key: str) -> Lot:
+    source = source_of(text, key)
+    storage = open_storage(source.root)
+    try:
+        return Lot(source.root, tuple(items_of(source, storage)))
+    finally:
+        storage.close()
+
+
+def lot_of_replica(root: Location, access: Access, files: Iterable[FileRecord]) -> Lot:
+    """Return files of a data unit as they lie at a Pilot-Data."""
+    return Lot(root, tuple(Item(entry_of(file), file.path) for file in files), access)
+
+
+def record_of(item: Item, part: int, checksum: str = "") -> FileRecord:
+    """Return what is kept of a file that comes to a data unit."""
+    entry = item.entry
+    return FileRecord(
+        item.target,
+        entry.size,
+        entry.mtime_ns,
+        entry.mode,
+        checksum or entry.checksum,
+        entry.link,
+        entry.is_folder,
+        part,
+    )
+
+
+def entry_of(file: FileRecord) -> Entry:
+    """Return a file of a data unit as one of a storage."""
+    return Entry(
+        file.path,
+        file.size,
+        file.mtime_ns,
+        file.mode,
+        file.link,
+        is_folder=file.is_folder,
+        checksum=file.checksum,
+    )

@@ -1,0 +1,235 @@
+"""The handle of a Pilot-Data: a place where data units are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, final
+
+from pilot_protocol.data_descriptions import validate_data_unit
+from pilot_protocol.errors import DescriptionError, StateError
+from pilot_protocol.states import State, is_final
+from pilot_session.argument_checks import seconds
+from pilot_session.getters import Getters
+from pilot_session.identifiers import new_id
+
+from . import data_session
+from .catalogue import DataUnitRecord, PilotDataRecord, unknown
+from .data_unit import DataUnit
+from .origins import lots_of, record_of
+from .registry import open_storage
+from .removing import remove_replica
+from .stager import access_of, place_of
+
+if TYPE_CHECKING:
+    from .data_session import DataSession
+
+
+@final
+class PilotData(Getters):
+    """A place where data units are kept.
+
+    Args:
+        pd_url: Reconnects to a Pilot-Data by its `url`.
+
+    Raises:
+        CoordinationError: The catalogue cannot be reached.
+        DescriptionError: The URL cannot be read.
+        StateError: The catalogue has no such Pilot-Data.
+    """
+
+    def __init__(self, pd_url: str) -> None:
+        self._take(*data_session.find(pd_url))
+        self._record()
+
+    @classmethod
+    def of(cls, session: DataSession, pilot_data: str) -> PilotData:
+        """Return the handle of a Pilot-Data of a session."""
+        handle = cls.__new__(cls)
+        handle._take(session, pilot_data)  # noqa: SLF001 - of this very class
+        return handle
+
+    def _take(self, session: DataSession, pilot_data: str) -> None:
+        self._session = session
+        self._id = pilot_data
+
+    @property
+    def id(self) -> str:
+        """Its id, unique in its catalogue."""
+        return self._id
+
+    @property
+    def url(self) -> str:
+        """Where to find it again; holds no password."""
+        return self._session.url_of(self.id)
+
+    @property
+    def state(self) -> State:
+        """Running, or how it has ended."""
+        return self._record().state
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What is known of it; sizes in bytes, ``size`` 0 for any, ``free`` None where that is not known."""
+        record = self._record()
+        free = record.size_bytes - record.used_bytes if record.size_bytes else self._free_bytes(record)
+        return {
+            "description": dict(record.description),
+            "state": record.state,
+            "reason": record.reason,
+            "size": record.size_bytes,
+            "used": record.used_bytes,
+            "free": free,
+            "data_units": [unit.id for unit in self._units()],
+        }
+
+    def submit_data_unit(
+        self,
+        data_unit_description: Mapping[str, object] | None = None,
+        *,
+        data_unit: DataUnit | None = None,
+    ) -> DataUnit:
+        """Make a data unit of files, or bring one that there is here; its files move in the background.
+
+        Args:
+            data_unit_description: A dict or a DataUnitDescription. Its further replicas go to other Pilot-Data of the
+                same service.
+            data_unit: One that there is, instead of a description.
+
+        Raises:
+            DescriptionError: A key or a value is not allowed, neither or both were given, two files would have one name,
+                or the service has not enough Pilot-Data for all replicas.
+            TransferError: A file is not there or cannot be read.
+            StateError: The Pilot-Data or the data unit has ended.
+        """
+        if (data_unit is None) == (data_unit_description is None):
+            raise DescriptionError("give a description, or data_unit=, and not both", key="data_unit")
+        if data_unit is not None:
+            data_unit.add_pilot_data(self)
+            return data_unit
+        return self._make(validate_data_unit(data_unit_description or {}))
+
+    def _make(self, description: dict[str, Any]) -> DataUnit:
+        stores = self._stores_for(description.get("number_of_replicas", 1))
+        lots = lots_of(description.get("file_urls", []))
+        name = new_id("du")
+        catalogue = self._session.catalogue
+        catalogue.add_data_unit(DataUnitRecord(name, description))
+        catalogue.put_files(name, (record_of(item, part=0) for lot in lots for item in lot.items))
+        for store in stores:
+            catalogue.ask(name, store)
+        self._session.stager.start(name, stores, lots)
+        return DataUnit.of(self._session, name)
+
+    def _stores_for(self, count: int) -> list[str]:
+        """Return this Pilot-Data and as many others as replicas are asked for."""
+        record = self._running()
+        catalogue = self._session.catalogue
+        found = [self.id]
+        for name in catalogue.list_pilot_data() if count > 1 else []:
+            other = catalogue.pilot_data(name)
+            if other is not None and other.service == record.service and other.state is State.Running:
+                found += [] if name in found else [name]
+        if len(found) < count:
+            raise DescriptionError(
+                f"number_of_replicas is {count}; {record.service} has {len(found)} Pilot-Data that are Running; make more, "
+                "or ask for fewer",
+                key="number_of_replicas",
+                value=count,
+            )
+        return found[:count]
+
+    def list_data_units(self) -> list[DataUnit]:
+        """Return the data units that are here, or on their way."""
+        return [DataUnit.of(self._session, unit.id) for unit in self._units()]
+
+    def get_du(self, du_url: str) -> DataUnit:
+        """Return a data unit that is here, by its URL or id.
+
+        Raises:
+            StateError: It is not here.
+        """
+        for unit in self.list_data_units():
+            if du_url in {unit.url, unit.id}:
+                return unit
+        raise StateError(f"Pilot-Data {self.id} has no data unit {du_url}")
+
+    def export_du(self, data_unit: DataUnit, target_url: str) -> None:
+        """Copy the files of a data unit from here; see `DataUnit.export`."""
+        data_unit.export(target_url, pilot_data=self)
+
+    def put_du(self, data_unit: DataUnit) -> None:
+        """Bring a data unit here, and return when it is; see `submit_data_unit`."""
+        data_unit.add_pilot_data(self)
+        data_unit.wait()
+
+    def copy_du(self, data_unit: DataUnit, pilot_data: PilotData) -> None:
+        """Bring a data unit to another Pilot-Data; see `DataUnit.add_pilot_data`."""
+        data_unit.add_pilot_data(pilot_data)
+
+    def remove_du(self, data_unit: DataUnit) -> None:
+        """Remove the files of a data unit from here. One that has no replica left is Canceled.
+
+        Raises:
+            TransferError: The storage cannot be reached.
+        """
+        remove_replica(self._session.catalogue, data_unit.id, self._record())
+
+    def url_for_du(self, data_unit: DataUnit) -> str:
+        """Return the URL of the folder that has, or would have, the files of a data unit."""
+        return str(place_of(self._record(), data_unit.id))
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until no data unit here is Pending any more.
+
+        Args:
+            timeout: Seconds; without end by default.
+
+        Returns:
+            Whether that is so.
+        """
+        limit_s = seconds(timeout)
+        return self._session.catalogue.wait_for(
+            lambda: not any(unit.state is State.Pending for unit in self._units()), limit_s
+        )
+
+    def cancel(self) -> None:
+        """End it, and remove what it holds. Data units that are nowhere else are Canceled.
+
+        Raises:
+            TransferError: The storage cannot be reached.
+        """
+        record = self._record()
+        if is_final(record.state):
+            return
+        catalogue = self._session.catalogue
+        units = self._units()
+        catalogue.end_pilot_data(self.id, State.Canceled)
+        for unit in units:
+            remove_replica(catalogue, unit.id, record)
+
+    def _units(self) -> list[DataUnitRecord]:
+        catalogue = self._session.catalogue
+        units = [catalogue.data_unit(name) for name in catalogue.list_data_units()]
+        return [unit for unit in units if unit is not None and self.id in unit.replicas]
+
+    def _free_bytes(self, record: PilotDataRecord) -> int | None:
+        if is_final(record.state):
+            return None
+        with closing(open_storage(place_of(record, ""), access_of(record))) as storage:
+            return storage.free_bytes()
+
+    def _running(self) -> PilotDataRecord:
+        record = self._record()
+        if record.state is not State.Running:
+            raise StateError(f"Pilot-Data {self.id} is {record.state}; nothing is put there any more")
+        return record
+
+    def _record(self) -> PilotDataRecord:
+        record = self._session.catalogue.pilot_data(self.id)
+        if record is None:
+            raise unknown("Pilot-Data", self.id)
+        return record
+
+    def __repr__(self) -> str:
+        return f"<PilotData {self.id}>"

@@ -1,0 +1,129 @@
+"""The service that makes Pilot-Data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from types import TracebackType
+from typing import final
+
+from pilot_protocol.data_descriptions import validate_pilot_data
+from pilot_protocol.errors import StateError
+from pilot_protocol.states import State
+from pilot_session.argument_checks import seconds
+from pilot_session.identifiers import new_id
+
+from . import data_session
+from .catalogue import PilotDataRecord
+from .pilot_data import PilotData
+from .registry import open_storage
+from .stager import access_of, place_of
+
+
+@final
+class PilotDataService:
+    """Makes Pilot-Data: places where data units are kept. As a context manager it cancels them in the end.
+
+    Args:
+        coordination_url: The Redis server of the catalogue, ``redis://``, ``rediss://`` or ``unix://``; by default
+            ``$PILOT_COORDINATION_URL``, else a catalogue in the memory of this process.
+        pds_url: Reconnects to a service by its `url`.
+
+    Raises:
+        CoordinationError: The server cannot be reached or refuses.
+        DescriptionError: A URL cannot be read.
+    """
+
+    def __init__(self, coordination_url: str | None = None, *, pds_url: str | None = None) -> None:
+        if pds_url is None:
+            self._session = data_session.choose(coordination_url)
+            self.id = new_id("pds")
+        else:
+            self._session, self.id = data_session.find(pds_url)
+
+    @property
+    def url(self) -> str:
+        """Where to find the service again; holds no password."""
+        return self._session.url_of(self.id)
+
+    def create_pilot(self, pilot_data_description: Mapping[str, object]) -> PilotData:
+        """Make a Pilot-Data and return when its storage has answered.
+
+        Args:
+            pilot_data_description: A dict or a PilotDataDescription.
+
+        Raises:
+            DescriptionError: A key or a value is not allowed.
+            TransferError: The storage cannot be used; the error says why.
+            CoordinationError: The server cannot be reached.
+        """
+        record = PilotDataRecord(new_id("pd"), self.id, validate_pilot_data(pilot_data_description))
+        with closing(open_storage(place_of(record, ""), access_of(record))) as storage:
+            storage.free_bytes()
+        self._session.catalogue.add_pilot_data(record)
+        return PilotData.of(self._session, record.id)
+
+    def get_pilot(self, pilot_id: str) -> PilotData:
+        """Return a Pilot-Data of this service.
+
+        Raises:
+            StateError: It has none of this id.
+        """
+        if pilot_id not in self._ids():
+            raise StateError(
+                f"{self.id} has no Pilot-Data {pilot_id}; it has {', '.join(self._ids()) or 'none'}"
+            )
+        return PilotData.of(self._session, pilot_id)
+
+    def list_pilots(self) -> list[PilotData]:
+        """Return the Pilot-Data of this service, ended ones too."""
+        return [PilotData.of(self._session, pilot) for pilot in self._ids()]
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until no data unit of this service is Pending any more.
+
+        Args:
+            timeout: Seconds; without end by default.
+
+        Returns:
+            Whether that is so.
+        """
+        limit_s = seconds(timeout)
+        units = [unit for pilot in self.list_pilots() for unit in pilot.list_data_units()]
+        return self._session.catalogue.wait_for(
+            lambda: not any(unit.state is State.Pending for unit in units), limit_s
+        )
+
+    def cancel(self) -> None:
+        """End all Pilot-Data of this service, and remove what they hold.
+
+        Raises:
+            CoordinationError: The server cannot be reached.
+            TransferError: A storage cannot be reached; what is left there is named.
+        """
+        for pilot in self.list_pilots():
+            pilot.cancel()
+
+    def get_id(self) -> str:
+        """Return ``id``."""
+        return self.id
+
+    def get_url(self) -> str:
+        """Return `url`."""
+        return self.url
+
+    def _ids(self) -> list[str]:
+        catalogue = self._session.catalogue
+        records = [catalogue.pilot_data(name) for name in catalogue.list_pilot_data()]
+        return [record.id for record in records if record is not None and record.service == self.id]
+
+    def __enter__(self) -> PilotDataService:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cancel()
+
+    def __repr__(self) -> str:
+        return f"<PilotDataService {self.id}>"
