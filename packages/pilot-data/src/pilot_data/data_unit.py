@@ -46,7 +46,7 @@ class DataUnit(Getters):
     """
 
     def __init__(self, du_url: str) -> None:
-        self._take(*data_session.find(du_url))
+        self._take(*data_session.find(du_url, "du"))
         self._record()
 
     @classmethod
@@ -163,7 +163,7 @@ class DataUnit(Getters):
 
     def list_pilot_data(self) -> Sequence[PilotData]:
         """Return the Pilot-Data that have it whole."""
-        from .pilot_data import PilotData  # noqa: PLC0415 - each knows the other
+        from .pilot_data import PilotData
 
         return [PilotData.of(self._session, name) for name in self._stores_with(ReplicaLetter.DONE)]
 

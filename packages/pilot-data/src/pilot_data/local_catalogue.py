@@ -23,6 +23,8 @@ class _Unit:
     replicas: dict[str, ReplicaRecord] = field(default_factory=dict)
     leases: dict[str, float] = field(default_factory=dict)
     reserved: dict[str, int] = field(default_factory=dict)
+    whole: set[str] = field(default_factory=set)
+    """Replicas that were Done before, and are to get more files."""
 
     def told(self) -> DataUnitRecord:
         """Return the record as it is now."""
@@ -32,6 +34,14 @@ class _Unit:
             bytes=sum(file.size for file in self.files.values() if not file.link),
             replicas=dict(self.replicas),
         )
+
+    def note_whole(self, pilot_data: str) -> None:
+        """Note whether a replica that is asked for is there already."""
+        known = self.replicas.get(pilot_data)
+        if known is not None and known.letter == ReplicaLetter.DONE:
+            self.whole.add(pilot_data)
+        else:
+            self.whole.discard(pilot_data)
 
     def derive(self) -> None:
         """Let the state follow from the replicas, as long as it is not final."""
@@ -125,6 +135,7 @@ class LocalCatalogue(Catalogue):
             unit = self._unit(data_unit)
             known = unit.replicas.get(pilot_data)
             if known is None or not known.is_in_work:
+                unit.note_whole(pilot_data)
                 unit.replicas[pilot_data] = ReplicaRecord(data_unit, pilot_data)
                 unit.derive()
                 self._changed.notify_all()
@@ -217,8 +228,7 @@ class LocalCatalogue(Catalogue):
             unit.reserved[store.id] = size
             return
         error = no_room(replica, size, others, store.size_bytes)
-        # One that was whole before, and was to get more files, still is what it was.
-        letter = ReplicaLetter.DONE if store.id in unit.reserved else ReplicaLetter.FAILED
+        letter = ReplicaLetter.DONE if store.id in unit.whole else ReplicaLetter.FAILED
         unit.replicas[store.id] = replica._replace(letter=letter, owner="", reason=str(error))
         unit.derive()
         self._changed.notify_all()

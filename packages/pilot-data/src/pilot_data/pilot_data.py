@@ -39,7 +39,7 @@ class PilotData(Getters):
     """
 
     def __init__(self, pd_url: str) -> None:
-        self._take(*data_session.find(pd_url))
+        self._take(*data_session.find(pd_url, "pd"))
         self._record()
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from types import TracebackType
-from typing import final
+from typing import Any, final
 
 from pilot_protocol.data_descriptions import validate_pilot_data
 from pilot_protocol.errors import StateError
@@ -27,6 +27,7 @@ class PilotDataService:
     Args:
         coordination_url: The Redis server of the catalogue, ``redis://``, ``rediss://`` or ``unix://``; by default
             ``$PILOT_COORDINATION_URL``, else a catalogue in the memory of this process.
+        session: A session of `pilot`, or its id; by default the one that all services of this process with this URL share.
         pds_url: Reconnects to a service by its `url`.
 
     Raises:
@@ -34,12 +35,14 @@ class PilotDataService:
         DescriptionError: A URL cannot be read.
     """
 
-    def __init__(self, coordination_url: str | None = None, *, pds_url: str | None = None) -> None:
+    def __init__(
+        self, coordination_url: str | None = None, *, session: Any = None, pds_url: str | None = None
+    ) -> None:
         if pds_url is None:
-            self._session = data_session.choose(coordination_url)
+            self._session = data_session.choose(coordination_url, session)
             self.id = new_id("pds")
         else:
-            self._session, self.id = data_session.find(pds_url)
+            self._session, self.id = data_session.find(pds_url, "pds")
 
     @property
     def url(self) -> str:

@@ -1,7 +1,8 @@
 """Every Redis key of a session. No other module builds one.
 
 All keys share the prefix ``pilot:1:{<session>}:``. The braces put a session into one slot of a Redis Cluster, so that
-scripts may touch all of it. A session has a fixed number of keys, some per pilot and some per queue; none per unit.
+scripts may touch all of it. A session has a fixed number of keys, some per pilot, per queue and per data unit; none per compute
+unit.
 Lua scripts receive the prefix as their only KEYS entry and add the same names (see ``lua/prelude/``).
 """
 
@@ -30,12 +31,24 @@ SINGLE = (
     "attachments",  # hash: PilotComputeService → compute-data services that use its pilots
     "leases",  # sorted set: pilot → end of its lease, server milliseconds
     "absent",  # set: pilots that have not synced since the server came back
+    "pilot_data",  # hash: Pilot-Data → sealed record
+    "pilot_data_states",  # hash: Pilot-Data → state and reason
+    "pilot_data_used",  # hash: Pilot-Data → bytes that its replicas take
+    "pilot_data_made",  # list: Pilot-Data in the order in which they were made
+    "data_units",  # hash: data unit → sealed record
+    "data_unit_states",  # hash: data unit → state, replicas asked for, reason
+    "data_unit_bytes",  # hash: data unit → bytes of its files
+    "data_units_made",  # list: data units in the order in which they were made
+    "replicas",  # hash: data unit → its replicas
     "events",  # stream: one entry per script that changed states
 )
 """Names of the keys that exist once per session."""
 
 PER_PILOT = ("pilot", "held", "claim", "door", "control")
 """Names of the keys that exist per pilot, each followed by ``:<pilot>``."""
+
+PER_DATA_UNIT = ("files",)
+"""Names of the keys that exist per data unit, each followed by ``:<data unit>``: a hash of path → size and sealed record."""
 
 PER_OWNER = ("ready", "hungry")
 """Names of the keys that exist per owner of queues, each followed by ``:<owner>``; queues are listed in ``ready``."""
@@ -59,6 +72,10 @@ class Keys:
     def pilot(self, pilot: str) -> str:
         """Return the key of a pilot's record."""
         return f"{self.prefix}pilot:{pilot}"
+
+    def files(self, data_unit: str) -> str:
+        """Return the key of a data unit's files."""
+        return f"{self.prefix}files:{data_unit}"
 
     def door(self, pilot: str) -> str:
         """Return the key of a pilot's doorbell, a list to block on."""

@@ -15,10 +15,19 @@ _FOLDER = files("pilot_protocol") / "lua"
 
 _PRELUDE = ("session", "units", "pilots", "queues", "endings")
 
+_ABOUT_DATA = frozenset(
+    {"declare_pilot_data", "end_pilot_data", "declare_data_unit", "end_data_unit", "put_files", "remove_files",
+     "ask_replica", "claim_replica", "renew_replica", "settle_replica", "forget_replica"}
+)  # fmt: skip
+"""Scripts that need the part of the prelude about data, too."""
+
 NAMES = tuple(sorted(file.name[:-4] for file in _FOLDER.iterdir() if file.name.endswith(".lua")))
 """Every script's name."""
 
-_MAY_BE_REFUSED = frozenset({"open_session", "create_pilot", "submit_units", "claim_units", "attach_service"})
+_MAY_BE_REFUSED = frozenset(
+    {"open_session", "create_pilot", "submit_units", "claim_units", "attach_service", "declare_pilot_data",
+     "declare_data_unit", "put_files", "ask_replica"}
+)  # fmt: skip
 """Scripts that bring new work: a full server refuses these, never results, heartbeats and orders to stop."""
 
 _FLAGS = "#!lua flags=allow-oom\n"
@@ -45,7 +54,8 @@ def script(name: str, *, flags: bool) -> Script:
         name: One of :data:`NAMES`.
         flags: Whether the server knows script flags, see :func:`knows_flags`.
     """
-    parts = [*(_FOLDER / "prelude" / f"{part}.lua" for part in _PRELUDE), _FOLDER / f"{name}.lua"]
+    prelude = (*_PRELUDE, "data") if name in _ABOUT_DATA else _PRELUDE
+    parts = [*(_FOLDER / "prelude" / f"{part}.lua" for part in prelude), _FOLDER / f"{name}.lua"]
     source = "".join(part.read_text("utf-8") for part in parts)
     if name not in _MAY_BE_REFUSED:
         source = (_FLAGS if flags else _FIRST_WRITE) + source

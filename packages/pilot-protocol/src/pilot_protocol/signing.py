@@ -22,6 +22,9 @@ CANCEL = b"cancel"
 CONTROL = b"control"
 PILOT = b"pilot"
 PLACEHOLDER = b"placeholder"
+PILOT_DATA = b"pilot_data"
+DATA_UNIT = b"data_unit"
+FILE = b"file"
 
 
 class Seal:

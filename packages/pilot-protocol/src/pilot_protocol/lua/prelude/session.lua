@@ -15,7 +15,9 @@ local WORKLIST_LIMIT = 5000
 local PIECE = 1000
 local SINGLE = {'meta', 'units', 'descriptions', 'templates', 'results', 'reasons', 'counts', 'groups',
                 'open_predecessors', 'successors', 'releases', 'abandoned', 'cancels', 'vain_claims', 'pilots',
-                'attachments', 'leases', 'absent', 'events'}
+                'attachments', 'leases', 'absent', 'pilot_data', 'pilot_data_states', 'pilot_data_used',
+                'pilot_data_made', 'data_units', 'data_unit_states', 'data_unit_bytes', 'data_units_made', 'replicas',
+                'events'}
 local PER_PILOT = {'pilot:', 'held:', 'claim:', 'door:', 'control:'}
 
 local touched, sizes = {}, {}
@@ -80,6 +82,7 @@ local function every_name()
     owners[pilot] = true
     for _, per in ipairs(PER_PILOT) do names[#names + 1] = per .. pilot end
   end
+  for _, unit in ipairs(read('HKEYS', 'data_units')) do names[#names + 1] = 'files:' .. unit end
   for _, owner in ipairs(read('HVALS', 'groups')) do owners[owner] = true end
   for _, list in ipairs(read('HVALS', 'attachments')) do
     for owner in string.gmatch(list, '%S+') do owners[owner] = true end

@@ -1,0 +1,8 @@
+-- Ends a data unit, once. Args: data unit, state, reason. Returns whether it had not ended.
+local refused = refuse_unless_open()
+if refused then return refused end
+local record = data_unit_record(ARGV[2])
+if not record or is_over(record.state) then return finish(0) end
+record.state, record.reason = ARGV[3], ARGV[4]
+set_data_unit(ARGV[2], record)
+return finish(1)

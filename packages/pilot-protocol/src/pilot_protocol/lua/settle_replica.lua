@@ -1,0 +1,12 @@
+-- Sets how a replica ended, and gives its lease back. Args: data unit, Pilot-Data, owner, letter, bytes moved, reason.
+-- Returns whether it was the owner's.
+local refused = refuse_unless_open()
+if refused then return refused end
+local unit_name = ARGV[2]
+local list, by = replicas_of(unit_name)
+local r = by[ARGV[3]]
+if not is_held_by(r, ARGV[4]) then return finish(0) end
+r.letter, r.owner, r.ends, r.moved, r.reason = ARGV[5], '', 0, whole(ARGV[6]) or 0, ARGV[7]
+if r.letter ~= 'D' then reserve(r, 0) end
+flush_replicas(unit_name, list)
+return finish(1)
