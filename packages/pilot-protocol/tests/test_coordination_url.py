@@ -23,7 +23,15 @@ from pilot_session.coordination_url import (
 )
 
 SESSION = "s-abcdefghijklmnop"
-IDS = {"pilot": "p-abcdefgh", "unit": "cu-abcdef-17", "pcs": "pcs-abcdefgh", "cds": "cds-abcdefgh"}
+IDS = {
+    "pilot": "p-abcdefgh",
+    "unit": "cu-abcdef-17",
+    "pcs": "pcs-abcdefgh",
+    "cds": "cds-abcdefgh",
+    "pds": "pds-abcdefgh",
+    "pd": "pd-abcdefgh",
+    "du": "du-abcdefghijkl",
+}
 
 
 @pytest.mark.parametrize(
