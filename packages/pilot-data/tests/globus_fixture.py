@@ -56,6 +56,25 @@ class WithGlobus:
         emulator.stop()
 
 
+class GlobusTrouble(WithGlobus):
+    """With a storage, and local folders for what is put and got."""
+
+    @pytest.fixture
+    def here(self, tmp_path: Path) -> str:
+        (tmp_path / "here").mkdir()
+        return str(tmp_path / "here")
+
+    @pytest.fixture
+    def there(self, tmp_path: Path) -> str:
+        return str(tmp_path / "there")
+
+    @pytest.fixture
+    def storage(self, globus: Emulator) -> Iterator[QuickGlobusStorage]:
+        storage = storage_at()
+        yield storage
+        storage.close()
+
+
 def folder_of(emulator: Emulator, storage: GlobusStorage) -> str:
     """Return the local folder that a storage's files are really in."""
     return os.path.normpath(emulator.roots[storage.location.host] + storage.location.path)

@@ -29,9 +29,7 @@ class Worker:
 
     def work(self, task: Task) -> None:
         """Do a task to its end."""
-        if self._faults.state and not task.canceled.is_set():
-            task.shown.update(self._faults.state)
-            task.canceled.wait()
+        self._hold(task)
         try:
             if self._faults.fatal:
                 raise Refusal(0, self._faults.fatal, "as the test has asked for")
@@ -45,6 +43,13 @@ class Worker:
             task.end("FAILED", str(error.document["code"]), str(error.document["message"]))
         except OSError as error:
             task.end("FAILED", "UNKNOWN", str(error))
+
+    def _hold(self, task: Task) -> None:
+        if not self._faults.state:
+            return
+        task.shown.update(self._faults.state)
+        while self._faults.state and not task.canceled.wait(0.01):
+            continue
 
     def _do(self, task: Task, item: dict[str, Any]) -> None:
         _go_on(task)
@@ -114,16 +119,16 @@ class Worker:
         with open(source, "rb") as reading, open(target, "wb") as writing:
             while data := reading.read(_BLOCK):
                 if done + len(data) > size // 2:
-                    self._pass_the_gate(task, writing.fileno())
+                    self._pass_the_gate(task)
                 _go_on(task)
                 writing.write(data)
                 done += len(data)
                 task.shown["bytes_transferred"] += len(data)
             if not size:
-                self._pass_the_gate(task, writing.fileno())
+                self._pass_the_gate(task)
         self._spoil(target)
 
-    def _pass_the_gate(self, task: Task, _handle: int) -> None:
+    def _pass_the_gate(self, task: Task) -> None:
         if self._faults.gate.is_set():
             return
         self._faults.stopped.set()

@@ -34,7 +34,7 @@ class Faults:
         unreadable: Names of files that cannot be read.
         gate: Copies stop in the middle of a file while it is not set.
         stopped: Set when a copy has come to the gate.
-        state: New tasks stay as this says, and copy nothing: keys of a task's document.
+        state: New tasks are as this says, keys of a task's document, and copy nothing until it is empty again.
         fatal: New tasks fail with this code.
         keeps_names: Renaming does not replace a file.
         tells_sha256: Whether checksums of copies can be SHA-256.

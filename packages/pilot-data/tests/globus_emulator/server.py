@@ -29,7 +29,7 @@ class Emulator:
         port: 0 for any.
 
     Attributes:
-        calls: Method and path of all calls so far.
+        calls: Method and path of all calls that have been decided so far.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Emulator:
         self.book = TaskBook(state)
         self.api = TransferApi(Collections(roots, self.faults), self.book, self.faults)
         self.calls: list[str] = []
+        self._answered = threading.Condition()
         bound = type("BoundHandler", (_Handler,), {"emulator": self})
         self._server = _Server(("127.0.0.1", port), bound)
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
@@ -64,6 +65,23 @@ class Emulator:
             "GLOBUS_SDK_SERVICE_URL_AUTH": f"{here}/auth/",
             "GLOBUS_SDK_SERVICE_URL_TRANSFER": f"{here}/transfer/",
         }
+
+    def note(self, call: str) -> None:
+        """Take note of a call whose answer stands."""
+        with self._answered:
+            self.calls.append(call)
+            self._answered.notify_all()
+
+    def wait_for_calls(self, path_end: str, count: int) -> None:
+        """Wait until so many calls of a path have been decided."""
+        with self._answered:
+            assert self._answered.wait_for(lambda: self.called(path_end) >= count, 30)
+
+    def release(self) -> None:
+        """Let tasks go on that were held by a state."""
+        self.faults.state = {}
+        for task in self.book.tasks.values():
+            task.shown.update(status="ACTIVE", nice_status=None, is_paused=False)
 
     def called(self, path_end: str) -> int:
         """Return how many calls there were of a path."""
@@ -119,13 +137,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, method: str) -> None:
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.emulator.calls.append(f"{method} {parts.path}")
+        call = f"{method} {parts.path}"
         try:
-            self._send(200, self._document(method, parts.path, dict(parse_qsl(parts.query)), body), {})
+            answer = self._document(method, parts.path, dict(parse_qsl(parts.query)), body)
         except Refusal as error:
+            self.emulator.note(call)
             self._send(error.status, error.document, error.headers)
-        except OSError:  # the emulator was stopped meanwhile
-            self.close_connection = True
+            return
+        self.emulator.note(call)
+        self._send(200, answer, {})
 
     def _document(self, method: str, path: str, query: dict[str, str], body: bytes) -> dict[str, Any]:
         self.emulator.faults.meet(path)

@@ -30,6 +30,7 @@ class TransferApi:
         self._book = book
         self._faults = faults
         self._worker = Worker(collections, faults)
+        self._threads: list[threading.Thread] = []
         for task in book.tasks.values():
             if task.is_active:  # it goes on where another emulator was ended
                 self._start(task)
@@ -42,6 +43,11 @@ class TransferApi:
             if found is not None:
                 return answer(*found.groups(), query, body)
         raise Refusal(404, "ClientError.NotFound", f"the emulator has no {call}")
+
+    def wait_for_tasks(self) -> None:
+        """Wait until all tasks have ended."""
+        for thread in self._threads:
+            thread.join()
 
     def _calls(self) -> tuple[tuple[str, Callable[..., Document]], ...]:
         return (
@@ -101,7 +107,9 @@ class TransferApi:
             self._worker.work(task)
             self._book.save()
 
-        threading.Thread(target=work, daemon=True).start()
+        thread = threading.Thread(target=work, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _list(self, query: Mapping[str, str], _body: Document) -> Document:
         wanted = dict(part.split(":", 1) for part in query.get("filter", "").split("/") if part)

@@ -68,8 +68,8 @@ class Connection:
             self._client = None
 
     def _open(self) -> globus_sdk.TransferClient:
-        retries = RetryConfig(max_sleep=self.pauses.retry_s)
-        found = authorizer(self._profile, settings(), retries)
-        return globus_sdk.TransferClient(
-            authorizer=found, retry_config=RetryConfig(max_sleep=self.pauses.retry_s)
-        )
+        found = authorizer(self._profile, settings(), self._retries())
+        return globus_sdk.TransferClient(authorizer=found, retry_config=self._retries())
+
+    def _retries(self) -> RetryConfig:
+        return RetryConfig(max_sleep=self.pauses.retry_s)  # a client makes it its own

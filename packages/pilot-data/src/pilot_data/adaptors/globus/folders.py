@@ -155,7 +155,7 @@ def entry_of(path: str, found: Found) -> Entry | None:
     return Entry(
         path,
         size=int(found["size"] or 0) if is_file else 0,
-        mtime_ns=_mtime_ns(found.get("last_modified")),
+        mtime_ns=mtime_ns(found),
         link=link,
         is_broken=not is_file,
     )
@@ -171,5 +171,7 @@ def above(paths: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(path.rpartition("/")[0] for path in paths))
 
 
-def _mtime_ns(text: str | None) -> int:
+def mtime_ns(found: Found) -> int:
+    """Return when a file's content last changed, nanoseconds since 1970 in whole seconds; 0 where nobody knows."""
+    text = found.get("last_modified")
     return int(datetime.fromisoformat(text).timestamp()) * 10**9 if text else 0

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import globus_sdk
-from globus_sdk.scopes import GCSCollectionScopes, Scope, ScopeParser, TransferScopes
+from globus_sdk.scopes import GCSCollectionScopes, Scope, ScopeParseError, ScopeParser, TransferScopes
 
 from pilot_data.errors import LoginError
 from pilot_protocol.errors import PilotError
@@ -70,7 +70,7 @@ def _wanted(collections: Sequence[str], scopes: Sequence[str]) -> list[Scope]:
         transfer = transfer.with_dependency(GCSCollectionScopes(collection).data_access.with_optional(True))
     try:
         more = [scope for text in scopes for scope in ScopeParser.parse(text)]
-    except globus_sdk.GlobusError as error:
+    except ScopeParseError as error:
         raise LoginError(f"the scope is none: {error}; copy it from the error that asked for it") from None
     return list(ScopeParser.merge_scopes([transfer], more))
 

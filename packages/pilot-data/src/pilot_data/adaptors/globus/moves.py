@@ -25,7 +25,7 @@ from pilot_data.landing import Landing, land_other
 from pilot_data.local_files import below, make_parents, translated
 from pilot_data.source_file import SourceFile
 
-from .folders import Folders, above
+from .folders import Folders, Found, above, mtime_ns
 from .globus_errors import ExistsError
 from .local_collection import LocalCollection
 from .tasks import Order, Tasks
@@ -271,5 +271,11 @@ def _name(folders: Folders, tasks: Tasks, item: Item) -> None:
         folders.rename(item.partial, item.target)
     except MissingFileError:
         # Somebody else, who brought the same file, has renamed it, or an answer was lost. Then it stands.
-        if int(folders.stat(item.target)["size"]) != item.entry.size:
+        if not _stands(item, folders.stat(item.target)):
             raise
+
+
+def _stands(item: Item, found: Found) -> bool:
+    """Return whether a file is the one that was brought; Globus keeps whole seconds of its time."""
+    same_time = mtime_ns(found) // 10**9 == item.entry.mtime_ns // 10**9
+    return int(found["size"]) == item.entry.size and (same_time or not item.entry.mtime_ns)

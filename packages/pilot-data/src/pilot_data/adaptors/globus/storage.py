@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from pilot_data.entries import Entry, Item, Outcome
+from pilot_data.errors import TransferError
 from pilot_data.job import Job
 from pilot_data.locations import Location
 from pilot_data.storage import Access, Capabilities, Storage
@@ -18,6 +20,8 @@ from .listing import listed
 from .local_collection import local_collection
 from .tasks import Tasks
 
+_COLLECTION = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
 _ITEMS_PER_TASK = 10_000
 """Keeps what is sent to Globus in one call to a few megabytes."""
 
@@ -27,6 +31,9 @@ class GlobusStorage(Storage):
 
     Attributes:
         pauses: How long to wait between questions.
+
+    Raises:
+        TransferError: The location names no collection by its id.
     """
 
     capabilities = Capabilities(mtimes=True, folders=True, bundles=True)
@@ -34,6 +41,11 @@ class GlobusStorage(Storage):
 
     def __init__(self, location: Location, access: Access) -> None:
         super().__init__(location, access)
+        if location.user or location.port or not _COLLECTION.fullmatch(location.host):
+            raise TransferError(
+                f"{str(location)!r} is no id of a collection and a path; ids are like "
+                "globus://6c54cade-bde5-45c1-bdea-f4bd71dba2cc/path, and app.globus.org/collections shows them"
+            )
         self._globus = Connection(access.profile, self.pauses)
         self._tasks = Tasks(self._globus)
         self._folders = Folders(self._globus, location.host, location.path)
