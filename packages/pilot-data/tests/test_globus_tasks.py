@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from globus_emulator.faults import Refusal
 from globus_emulator.server import Emulator
 from globus_fixture import ELSEWHERE, WithGlobus, folder_of, storage_at
 from pilot_data.adaptors.file import FileStorage
-from pilot_data.entries import Item
+from pilot_data.entries import Item, Outcome
 from pilot_data.errors import (
     BusyError,
     CanceledError,
@@ -171,19 +173,32 @@ class TestEndings(TasksFixture):
         finally:
             again.stop()
 
-    def test_two_that_put_the_same_files_share_a_task(self, globus: Emulator, here: str) -> None:
-        globus.faults.close_gate()
+    @pytest.mark.parametrize("checksum", ["sha256", "none"])
+    def test_two_that_put_the_same_files_share_a_task(
+        self, globus: Emulator, here: str, checksum: str
+    ) -> None:
         items = [write(here, "a", content(3_000_000))]
-        first = threading.Thread(target=lambda: landed(storage_at().put_many(here, items, Job())))
-        first.start()
-        assert globus.faults.stopped.wait(30)
-        second = threading.Thread(target=lambda: landed(storage_at().put_many(here, items, Job())))
-        second.start()
-        globus.wait_for_calls("/task_list", 2)
-        globus.faults.gate.set()
-        first.join()
-        second.join()
+        self._at_once(globus, lambda: storage_at().put_many(here, items, Job(checksum=checksum)))
         assert globus.called("/transfer") == 1
+
+    def test_two_that_copy_the_same_files_share_a_task(self, globus: Emulator, here: str) -> None:
+        landed(storage_at().put_many(here, [write(here, "a", content(3_000_000))], Job()))
+        items = [Item(entry, entry.path) for entry in storage_at().list()]
+        globus.calls.clear()
+        self._at_once(globus, lambda: storage_at(ELSEWHERE, "/copies").copy_many(storage_at(), items, Job()))
+        assert globus.called("/transfer") == 1
+
+    def _at_once(self, globus: Emulator, move: Callable[[], Iterable[Outcome]]) -> None:
+        """Let two move the same while the task of the first is in the middle of a file."""
+        globus.faults.close_gate()
+        with ThreadPoolExecutor() as pool:
+            first = pool.submit(lambda: landed(move()))
+            assert globus.faults.stopped.wait(30)
+            second = pool.submit(lambda: landed(move()))
+            globus.wait_for_calls("/task_list", 2)
+            globus.faults.gate.set()
+            first.result()
+            second.result()
 
     def test_a_task_of_somebody_else_for_the_same_files_is_waited_for_by_the_caller(
         self, globus: Emulator, here: str

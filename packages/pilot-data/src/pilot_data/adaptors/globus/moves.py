@@ -128,10 +128,11 @@ def put(
         job.check()
         try:
             _unchanged(root, item)
-            if not job.verifies and sizes.get(item.partial) != item.entry.size:
+            # One that is not there any more has been renamed by somebody else, or will be missed.
+            size = sizes.get(item.partial, item.entry.size)
+            if size != item.entry.size:
                 raise ChecksumError(
-                    f"{item.target} arrived with {sizes.get(item.partial)} bytes instead of {item.entry.size}; "
-                    "it was not kept"
+                    f"{item.target} arrived with {size} bytes instead of {item.entry.size}; it was not kept"
                 )
         except (ChangedSourceError, ChecksumError):
             tasks.delete(folders.collection, [folders.path_of(item.partial)], recursive=False)
@@ -199,7 +200,7 @@ def copy(
     def land(item: Item) -> str:
         job.check()
         checksum = told.get(moving.ways[item][1], "")
-        wrong = _wrong(item, checksum, sizes.get(item.partial), job)
+        wrong = _wrong(item, checksum, sizes.get(item.partial, item.entry.size), job)
         if wrong:
             tasks.delete(folders.collection, [folders.path_of(item.partial)], recursive=False)
             raise ChangedSourceError(f"{item.target} {wrong}; it was not kept")
@@ -209,7 +210,7 @@ def copy(
     yield from moving.land(land)
 
 
-def _wrong(item: Item, checksum: str, size: int | None, job: Job) -> str:
+def _wrong(item: Item, checksum: str, size: int, job: Job) -> str:
     """Return what is wrong with a copy; empty when nothing is."""
     if size != item.entry.size:
         return f"has {size} bytes instead of {item.entry.size}"
