@@ -12,6 +12,7 @@ from pilot_data.testing import StorageSuite
 from pilot_data.testing.storage_fixture import names_below
 
 
+@pytest.mark.timeout(180)  # a rename for each of 700 files, through HTTP
 class TestGlobusStorage(WithGlobus, StorageSuite):
     @pytest.fixture
     def storage(self, globus: Emulator) -> Storage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pilot_protocol.errors import DescriptionError
@@ -40,12 +40,9 @@ class Settings:
     local_collection: str
     local_root: str
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
     state_folder: str
     config_folder: str
-
-    def __repr__(self) -> str:
-        return f"Settings(local_collection={self.local_collection!r}, local_root={self.local_root!r})"
 
 
 def settings() -> Settings:
