@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .errors import CanceledError
 
@@ -57,6 +57,10 @@ class Job:
     def verifies(self) -> bool:
         """Whether contents are compared, not sizes only."""
         return self.checksum != "none"
+
+    def unheard(self) -> Job:
+        """Return the same job, which ends with this one, for what moves without being counted."""
+        return replace(self, on_bytes=_unheard)
 
     def cancel(self) -> None:
         """End the transfer: its next call to `moved` or `check` raises."""

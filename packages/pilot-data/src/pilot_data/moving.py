@@ -42,7 +42,7 @@ def move(source: Storage, target: Storage, items: Sequence[Item], job: Job) -> I
 
 def _relay(source: Storage, target: Storage, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
     """Move files by way of a temporary folder of this machine, a bounded lot at a time."""
-    quiet = Job(checksum=job.checksum, bandwidth=job.bandwidth)
+    quiet = job.unheard()
     for lot in lots(items, RELAY_BYTES):
         job.check()
         with tempfile.TemporaryDirectory(prefix="pilot-relay-") as spool:
