@@ -70,7 +70,9 @@ class Way:
         }
         # UCX takes the hosts for one, as they have one kernel, and would talk through what they do not share: memory, `lo`.
         ucx = {"UCX_TLS": "tcp,self", "UCX_NET_DEVICES": "eth0"}
-        return {"mpi": mpi, **keys, "env": {**ucx, **keys.get("env", {})}}
+        # All emulated hosts share the cores of one machine: a rank that waits busily keeps the others from what it waits for.
+        openmpi = {"OMPI_MCA_mpi_yield_when_idle": "1"}
+        return {"mpi": mpi, **keys, "env": {**ucx, **openmpi, **keys.get("env", {})}}
 
 
 def slurm_environment(job: str) -> dict[str, str]:
