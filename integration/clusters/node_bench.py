@@ -33,8 +33,12 @@ LEASE_S = 5.0
 GONE_S = 15.0
 LIMIT_S = 120.0
 """How long a node may take to be lost, or to be back in Slurm: it is timers of the kernel and of Slurm that are waited for."""
+NODES = ("node1", "node2", "node3", "node4")
+"""Of the cluster that tests share."""
 CORES = 2
 """Of each node of a job."""
+PER_NODE = min(len(os.sched_getaffinity(0)), CORES)
+"""As many of them as this machine has."""
 _PORT = 6390
 PILOT = "p-aaaaaaaa"
 
@@ -210,6 +214,10 @@ class NodeBench:
         """Print what a test has counted."""
         facts = ", ".join(f"{name} {value}" for name, value in figures.items())
         print(f"NODES {fault}: started again {self.log.started_again()}, {facts}")
+
+
+WAYS = {"ssh": NodeBench.start_by_ssh, "slurm": NodeBench.start_by_slurm}
+"""How an agent reaches its other nodes."""
 
 
 @contextmanager

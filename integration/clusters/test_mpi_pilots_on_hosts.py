@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from mpi_programs import OF_SYSTEM, find_mpi
-from netns_cluster import NetnsCluster, running_cluster
-from node_bench import NodeBench, node_bench, server_on_head
+from node_bench import NODES, PER_NODE, WAYS, NodeBench
 from protocol_client import Request
 
-NODES = ("node1", "node2", "node3", "node4")
-PER_NODE = min(len(os.sched_getaffinity(0)), 2)
 UNITS = 60
-WAYS = {"ssh": NodeBench.start_by_ssh, "slurm": NodeBench.start_by_slurm}
 
 HELD = """
 cores=$(grep Cpus_allowed_list /proc/self/status | cut -f2 | tr '-' ' ' | tr ',' ' ')
@@ -35,18 +30,6 @@ pytestmark = [
     pytest.mark.timeout(400),
     pytest.mark.skipif(PER_NODE < 2, reason="shapes need nodes of two cores"),
 ]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[NetnsCluster]:
-    with running_cluster(len(NODES)) as running, server_on_head(running):
-        yield running
-
-
-@pytest.fixture
-def bench(cluster: NetnsCluster) -> Iterator[NodeBench]:
-    with node_bench(cluster, NODES) as bench:
-        yield bench
 
 
 @pytest.fixture(params=OF_SYSTEM)

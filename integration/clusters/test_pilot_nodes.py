@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 
-from netns_cluster import NetnsCluster, running_cluster
-from node_bench import CORES, PILOT, NodeBench, node_bench, server_on_head
+from netns_cluster import NetnsCluster
+from node_bench import NODES, PER_NODE, PILOT, WAYS, NodeBench
 from protocol_client import Request
 
-NODES = ("node1", "node2", "node3", "node4")
-PER_NODE = min(len(os.sched_getaffinity(0)), CORES)
-
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(240)]
-
-Start = Callable[[NodeBench], None]
-WAYS = {"ssh": NodeBench.start_by_ssh, "slurm": NodeBench.start_by_slurm}
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[NetnsCluster]:
-    with running_cluster(len(NODES)) as running, server_on_head(running):
-        yield running
-
-
-@pytest.fixture
-def bench(cluster: NetnsCluster) -> Iterator[NodeBench]:
-    with node_bench(cluster, NODES) as bench:
-        yield bench
 
 
 @pytest.mark.parametrize("way", WAYS)

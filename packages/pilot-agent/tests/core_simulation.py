@@ -30,6 +30,7 @@ from pilot_agent.events import (
     Event,
     ExecutorEvents,
     ExecutorLost,
+    ExecutorSilent,
     ExecutorUp,
     Fenced,
     LeaseEnded,
@@ -60,6 +61,8 @@ class World:
         nodes = [node for node, spec in enumerate(specs) for _ in range(spec.executors)]
         self.executors = [SimulatedExecutor(index, self.note_start, node) for index, node in enumerate(nodes)]
         self.way_up: list[deque[ExecutorEvents | Swept]] = [deque() for _ in nodes]
+        self.silent: set[int] = set()
+        """Executors that run on where nothing is heard of them."""
         self.claim: Claim | None = None
         self.report: Report | None = None
         self.finish: Finish | None = None
@@ -77,6 +80,8 @@ class World:
 
     def _carry_out(self, action: Action) -> None:
         assert self.finish is None, f"{action} after the end"
+        if isinstance(action, (SendSignal, SendRetract)) and action.executor in self.silent:
+            return  # nothing gets there any more, and nothing is expected of it
         if isinstance(action, (SendStart, SendPlace, SendSignal, SendRetract, SendSweep)):
             assert self.executors[action.executor].is_up, f"{action} to a lost executor"
             self.executors[action.executor].inbox.append(action)
@@ -114,6 +119,7 @@ class World:
         wanted = {(node, core) for core in cores} | {(there, core) for there, own, _ in ranks for core in own}
         assert not self._busy() & wanted, f"{unit_id} starts on a core that is taken"
         assert all(unit_id not in executor.running for executor in self.executors), f"{unit_id} runs twice"
+        assert all(unit_id not in executor.ranks for executor in self.executors), f"{unit_id} has ranks left"
         stored = self.redis.units[unit_id]
         stored.starts += 1
         if stored.request.max_restarts == 0:
@@ -161,7 +167,7 @@ class World:
             self.way_up[index].append(Swept(index, swept))
 
     def deliver(self, index: int) -> None:
-        if self.way_up[index]:
+        if self.way_up[index] and index not in self.silent:
             self.tell(self.way_up[index].popleft())
 
     def cancel(self, stored: StoredUnit) -> None:
@@ -176,6 +182,13 @@ class World:
             self.tell(Tick())
         self.now_s = until_s
 
+    def silence(self, index: int) -> None:
+        """Cut an executor off: it runs on, until it counts as lost."""
+        self.executors[index].is_up = False
+        self.executors[index].inbox.clear()
+        self.silent.add(index)
+        self.tell(ExecutorSilent(index))
+
     def lose(self, index: int) -> None:
         """Kill an executor. Its journal has every end that it has not told, and every chained unit that it began."""
         executor = self.executors[index]
@@ -185,9 +198,12 @@ class World:
         self.way_up[index].clear()
         self.executors[index] = SimulatedExecutor(index, self.note_start, executor.node, is_up=False)
         executor.running.clear()
+        self.silent.discard(index)
         self.tell(ExecutorLost(index, journal, executor.begun))
 
     def revive(self, index: int) -> None:
+        if index in self.silent:
+            self.lose(index)
         self.executors[index].is_up = True
         self.tell(ExecutorUp(index))
 
@@ -218,7 +234,7 @@ class World:
             if executor.running:
                 executor.end(next(iter(executor.running)))
             self.flush(index)
-            while self.way_up[index]:
+            for _ in range(len(self.way_up[index])):
                 self.deliver(index)
         self.answer_report()
         self.answer_claim()

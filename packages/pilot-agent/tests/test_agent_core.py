@@ -328,3 +328,15 @@ def test_nothing_goes_to_an_executor_that_has_fallen_silent_and_what_ran_there_i
     assert [(item.id, item.letter) for item in report.items] == [("b", "L")]
     bench.tell(ExecutorUp(1))
     assert [(start.executor, start.orders[0]["id"]) for start in bench.every(SendStart)] == [(1, "c")]
+
+
+def test_a_unit_that_waits_for_redis_goes_back_when_its_executor_falls_silent() -> None:
+    bench = Bench(1, nodes=2)
+    bench.opened(unit("a"))
+    bench.confirmed()
+    bench.opened(unit("once", max_restarts=0))
+    bench.tell(ExecutorSilent(1))
+    bench.confirmed()
+    assert not bench.every(SendStart)
+    bench.tell(ExecutorLost(1))
+    assert bench.letters == {"once": "U"}

@@ -118,6 +118,12 @@ class CoreMachine(RuleBasedStateMachine):
             self.world.lose(index)
 
     @rule(index=st.integers(0, 4))
+    def executor_falls_silent(self, index: int) -> None:
+        index %= len(self.world.executors)
+        if self.world.executors[index].is_up and self.world.executors[index].node:
+            self.world.silence(index)
+
+    @rule(index=st.integers(0, 4))
     def executor_returns(self, index: int) -> None:
         index %= len(self.world.executors)
         if not self.world.executors[index].is_up:

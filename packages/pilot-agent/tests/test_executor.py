@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,17 +14,6 @@ from executor_driver import CORES, Head, Signpost
 
 ALLOWED = "grep Cpus_allowed_list /proc/self/status | cut -f 2"
 two_cores = pytest.mark.skipif(len(CORES) < 2, reason="pinning needs two cores to choose from")
-
-
-@pytest.fixture
-def head(tmp_path: Path) -> Iterator[Head]:
-    with closing(Head(tmp_path)) as head:
-        yield head
-
-
-@pytest.fixture
-def signpost(tmp_path: Path) -> Signpost:
-    return Signpost(tmp_path / "signpost")
 
 
 def test_says_hello_with_its_pid_and_protocol(head: Head) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,17 +13,6 @@ from pilot_agent.spawn.end_signals import END_SIGNALS
 
 DAEMON = "setsid /bin/sh -c 'trap \"\" TERM HUP; echo ready > {0}; exec sleep 1000' 3> {0} &"
 """Leaves the process group and the session, ignores what can be ignored, holds the signpost open."""
-
-
-@pytest.fixture
-def head(tmp_path: Path) -> Iterator[Head]:
-    with closing(Head(tmp_path)) as head:
-        yield head
-
-
-@pytest.fixture
-def signpost(tmp_path: Path) -> Signpost:
-    return Signpost(tmp_path / "signpost")
 
 
 def start_shell(head: Head, unit: str, script: str) -> int:

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from executor_driver import CORES, Head, Signpost
-
-
-@pytest.fixture
-def head(tmp_path: Path) -> Iterator[Head]:
-    with closing(Head(tmp_path)) as head:
-        yield head
 
 
 def test_output_without_a_file_comes_back_with_the_end(head: Head) -> None:

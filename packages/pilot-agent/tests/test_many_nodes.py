@@ -165,13 +165,15 @@ def test_when_its_first_node_is_lost_the_others_are_swept_before_it_is_told() ->
     assert bench.letters == {"mpi": "L"}
 
 
-def test_when_another_node_is_silent_it_is_told_to_end_and_counts_as_lost() -> None:
+def test_when_another_node_is_silent_it_is_told_to_end_and_is_lost_with_that_node() -> None:
     bench = opened()
     bench.tell(ExecutorSilent(1))
     assert bench.signals == [("mpi", 15)]
     bench.ended("mpi", end(1, reason="exit"))
-    assert bench.letters == {"mpi": "L"}, "nobody is there to be swept"
+    assert not bench.every(SendSweep), "nobody is there to be asked"
+    assert not bench.reported, "its ranks there may still run"
     bench.tell(ExecutorLost(1))
+    assert bench.letters == {"mpi": "L"}
     bench.tell(ExecutorUp(1))
     assert bench.core.free_cores == 4
 

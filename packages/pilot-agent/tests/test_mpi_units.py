@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +29,6 @@ def where(mpi: Mpi, tmp_path_factory: pytest.TempPathFactory) -> str:
     if not mpi.compiler:
         pytest.skip("nothing here compiles for it")
     return str(mpi.build(tmp_path_factory.mktemp("where")))
-
-
-@pytest.fixture
-def head(tmp_path: Path) -> Iterator[Head]:
-    with closing(Head(tmp_path)) as head:
-        yield head
-
-
-@pytest.fixture
-def signpost(tmp_path: Path) -> Signpost:
-    return Signpost(tmp_path / "signpost")
 
 
 def ranks(mpi: Mpi, *cores: str, **keys: Any) -> dict[str, Any]:

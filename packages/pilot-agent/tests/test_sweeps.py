@@ -46,12 +46,6 @@ def strangers() -> Iterator[Strangers]:
         yield strangers
 
 
-@pytest.fixture
-def head(tmp_path: Path) -> Iterator[Head]:
-    with closing(Head(tmp_path)) as head:
-        yield head
-
-
 def test_processes_are_known_by_the_environment_they_began_with(strangers: Strangers, tmp_path: Path) -> None:
     mine = strangers.start(tmp_path, "cu-7", 2)
     strangers.start(tmp_path / "other")

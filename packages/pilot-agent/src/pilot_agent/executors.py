@@ -38,7 +38,8 @@ class Executors:
         lifeline_fd: Descriptor that executors hold open, if any.
         dispatch: Hands an event to the core.
         others: Returns children of this process that are no executor's.
-        mpi_units: Returns the MPI units whose launcher an executor has started.
+        mpi_units: Returns the MPI units whose launcher an executor has started; no others have ranks on this node, which is the
+            first of all.
     """
 
     def __init__(

@@ -96,7 +96,7 @@ class UnitRecord:
         self.end: EndRecord | None = None
         """How it ended on its first node, while its other nodes are being swept."""
         self.sweeps: dict[int, int] = {}
-        """Sweeps that were asked for and not answered, by executor."""
+        """Answers to sweeps that are missing, by executor."""
         self.newer: ClaimedUnit | None = None
         """A later attempt, which waits until this one is gone."""
 

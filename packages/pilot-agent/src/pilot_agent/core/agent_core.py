@@ -181,6 +181,7 @@ class AgentCore:
 
     def _executor_silent(self, event: ExecutorSilent, now_s: float) -> None:
         self.scheduler.lose_executor(event.executor)
+        self._sweeps.fall_silent(event.executor)
         self.termination.lose_node(event.executor, now_s)
 
     def _executor_lost(self, event: ExecutorLost, now_s: float) -> None:

@@ -79,6 +79,8 @@ def _check_placement(record: UnitRecord, placement: Placement) -> None:
     _require(has_enough, f"{record!r} has {count} cores")
     ranks = sum(part.ranks for part in placement.parts)
     _require(ranks == shape.ranks, f"{record!r} has room for {ranks} ranks")
+    nodes = list(placement.nodes)
+    _require(nodes == sorted(nodes), f"{record!r} begins on another node than the first of its nodes")
 
 
 def _check_node(node: Node, records: Iterable[UnitRecord]) -> None:

@@ -118,7 +118,8 @@ class Progress:
     def answer(self, outcomes: str, now_s: float) -> None:
         """Take Redis's answer to the report under way: units that waited for it start.
 
-        What runs already may come to its end although nobody knows it any more: its files are somebody's.
+        What runs already may come to its end although nobody knows it any more: its files are somebody's. Where the executor
+        has fallen silent meanwhile, a unit does not start, and goes back when that one is lost.
         """
         for item, outcome in self._table.reports.answer(outcomes, now_s):
             record = self._table.records.get(item.id)
@@ -126,7 +127,7 @@ class Progress:
                 continue
             if outcome == STALE or (outcome == UNKNOWN and record.phase == CONFIRMING):
                 self._termination.drop(record, now_s)
-            elif record.phase == CONFIRMING:
+            elif record.phase == CONFIRMING and self._table.scheduler.slots.is_up(record.executor):
                 if self._termination.is_fenced:
                     self._table.reports.add_running(record)
                 else:

@@ -2,9 +2,12 @@
 
 A launcher starts ranks on other nodes in ways of its own (ssh, srun, daemons), so that they are nobody's children there.
 The executor of each of those nodes finds them by what their environment says, ends them, and answers. Until all have
-answered, the unit keeps its cores and is not told to have ended: it never runs beside its former self.
+answered, the unit keeps its cores and is not told to have ended: it never runs beside its former self. A node that fell
+silent cannot be asked, and its ranks may still run: it has answered when it counts as lost, since they are dead by then.
 
-Invariant: a unit is SWEEPING as long as an answer of a node that lives is missing.
+The head's node is the first of each unit that has ranks there, so that it is never one of the others.
+
+Invariant: a unit is SWEEPING as long as an answer of a node is missing on which something may be left of it.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ class Sweeps:
 
     def __init__(self, table: UnitTable) -> None:
         self._table = table
+        self._silent: set[int] = set()
+        """Executors that fell silent and are not lost yet."""
 
     def end(self, record: UnitRecord, end: EndRecord | None) -> None:
         """Let a unit end that is over on its first node; ``end`` is None when nobody knows how."""
@@ -38,7 +43,9 @@ class Sweeps:
     def kill(self, record: UnitRecord) -> None:
         """Kill what is of a unit on its other nodes."""
         for executor in record.far_executors:
-            if self._table.scheduler.slots.is_up(executor):
+            if executor in self._silent:
+                record.sweeps.setdefault(executor, 1)
+            elif self._table.scheduler.slots.is_up(executor):
                 record.sweeps[executor] = record.sweeps.get(executor, 0) + 1
                 self._table.frames.sweep(executor, record.id, record.attempt, SIGKILL)
 
@@ -52,12 +59,17 @@ class Sweeps:
                     del record.sweeps[executor]
                 self._settle(record)
 
+    def fall_silent(self, executor: int) -> None:
+        """Ask nothing of an executor until it is lost."""
+        self._silent.add(executor)
+
     def lose(self, executor: int) -> None:
-        """Expect no answer of an executor any more; what it left was ended with it.
+        """Expect no answer of an executor any more; what was left on its node has been ended.
 
         A launcher may see that a node is lost long before its head does: an end that looks like the unit's own failure
         is then that of the node.
         """
+        self._silent.discard(executor)
         for record in [record for record in self._table.records.values() if executor in record.sweeps]:
             del record.sweeps[executor]
             if record.cause is None and record.end is not None and judge(record.end, None).letter == "E":

@@ -31,19 +31,23 @@ class Ended(NamedTuple):
     unit: Running
     exit: Exit
     time: float
-    stopped: bool
-    """Whether the executor was ending, be it that its head is gone, before it told of the unit."""
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it was killed without having been told to end."""
+        return self.exit.code == -signal.SIGKILL and not self.unit.signaled
 
 
-def end_unit(ended: Ended, lanes: LanePool, out_of_memory: Callable[[], bool]) -> EndRecord:
+def end_unit(ended: Ended, lanes: LanePool, out_of_memory: Callable[[], bool], *, stopped: bool) -> EndRecord:
     """Return the report of a unit's end and give its lane, emptied, back to `lanes`.
 
     Args:
         ended: the unit.
         lanes: where its lane came from.
         out_of_memory: tells whether the kernel has killed something for want of memory since it was last asked.
+        stopped: whether the executor was ending, be it that its head is gone, before it told of the unit.
     """
-    unit, exit_, now_s, stopped = ended
+    unit, exit_, now_s = ended
     failure = read_failure(unit.launch_folder) if unit.launch_folder else None
     outcome = failure.code if failure else exit_.code
     code, signum = (outcome, None) if outcome >= 0 else (None, -outcome)

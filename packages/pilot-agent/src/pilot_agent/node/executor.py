@@ -38,8 +38,9 @@ STOP_S = 0.8
 """How long a stopping executor waits for killed units to be gone, and again for the head to take the last report."""
 
 HOLD_S = 0.5
-"""How long news waits on another node than the head's after a unit was killed: the batch system may be killing all that there is,
-this process next, since the head is gone, which is known here a moment later. Then the unit has not failed."""
+"""How long a unit that was killed waits on another node than the head's until it counts as ended: the batch system may be killing
+all that there is, this process next, since the head is gone, which is known here a moment later. Then the unit has not failed, and
+none that is chained must follow it. What ended otherwise is told at once."""
 
 _KILL_AGAIN_S = 0.1
 """How long a stopping executor sees nothing end before it looks again for something to kill."""
@@ -78,6 +79,7 @@ class Executor:
         self._name = f"executor-{options.executor}"
         self._link = link
         self._guard = options.guard
+        self._hold_s = HOLD_S if options.guard >= 0 else 0.0
         self._reports = Reports()
         self._journal = JournalWriter(options.journal, self._name)
         lanes = LanePool(os.path.join(options.sandbox, "lanes"), options.executor)
@@ -112,12 +114,16 @@ class Executor:
                 self._obey()
             if self._guard in ready:
                 self._open = False
-            wait_ms = self._serve_due(time.monotonic())
+            if self._open:
+                wait_ms = self._serve_due(time.monotonic())
         self._shut_down()
         return self._was_told
 
     def _serve_due(self, now_s: float) -> int | None:
         """Do what is due; return the milliseconds until the next thing is, rounded up, None for never."""
+        self._units.release(now_s - self._hold_s)
+        held_s = self._units.held_since_s
+        release_s = None if held_s is None else held_s + self._hold_s
         check_s = self._units.check_due_s
         if check_s is not None and check_s <= now_s:
             self._units.end_strays()
@@ -127,12 +133,11 @@ class Executor:
             self._look_after_mpi(now_s)
             mpi_s = self._mpi.due_s
         report_s = self._reports.due_s(self._units.chained)
-        if report_s is not None and self._guard >= 0:
-            report_s = max(report_s, self._units.killed_s + HOLD_S)
         if report_s is not None and report_s <= now_s:
             self._report()
             report_s = None
-        due_s = min((time_s for time_s in (check_s, mpi_s, report_s) if time_s is not None), default=None)
+        times = (release_s, check_s, mpi_s, report_s)
+        due_s = min((time_s for time_s in times if time_s is not None), default=None)
         return None if due_s is None else int((due_s - now_s) * 1000) + 1
 
     def _look_after_mpi(self, now_s: float) -> None:

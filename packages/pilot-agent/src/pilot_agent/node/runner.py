@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Container, Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Callable, NamedTuple
 
@@ -19,11 +20,12 @@ from pilot_agent.node.mpi_units import MpiUnits
 from pilot_agent.node.orders import EndRecord, Order, OrderError, are_cores, never_ran, parse_order
 from pilot_agent.node.reports import Reports
 from pilot_agent.node.starter import Launch, Running, Starter
+from pilot_agent.node.unit_processes import UnitProcesses
 from pilot_agent.spawn.children import Children
 from pilot_agent.spawn.failures import StartError
 from pilot_agent.spawn.oom import OomWatch
-from pilot_agent.spawn.process_tree import ProcessTable, kill, kill_descendants, signal_tree
-from pilot_agent.spawn.reaper import Exit, reap
+from pilot_agent.spawn.process_tree import kill_descendants
+from pilot_agent.spawn.reaper import reap
 
 STRAY_CHECK_S = 0.1
 """Shortest time between two looks for processes that units left behind while other units run."""
@@ -64,11 +66,12 @@ class UnitRunner:
         self._oom = OomWatch()
         self._children = Children()
         self._running: dict[int, Running] = {}
+        self._processes = UnitProcesses(self._running, mpi)
         self._pids: dict[str, int] = {}
         self.stopping = False
         """Whether units that were killed, and are not reported yet, are victims of what ends this executor."""
-        self.killed_s = float("-inf")
-        """When a unit was last seen to be killed without having been told to end, by time.monotonic."""
+        self._held: deque[tuple[float, Ended]] = deque()
+        """Units that were killed and are not released, and when they were seen to be."""
         self._next_check_s = 0.0
         self.children_left = True
         """Whether any child was left, a unit's or an orphan's, when `reap` was last called."""
@@ -79,6 +82,11 @@ class UnitRunner:
     def chained(self) -> int:
         """Number of orders that wait for cores of a unit that ends."""
         return len(self._chain)
+
+    @property
+    def held_since_s(self) -> float | None:
+        """When the first unit that waits for `release` was seen to be killed, by time.monotonic; None without any."""
+        return self._held[0][0] if self._held else None
 
     def start(self, orders: Iterable[object]) -> None:
         """Start or chain `orders`; one that cannot be understood is reported as rejected.
@@ -129,24 +137,33 @@ class UnitRunner:
         for unit, _ in asked:
             unit.signaled = True
         if doomed:
-            self._kill_units(doomed)
+            self._processes.kill(doomed)
         if milder:
-            table = ProcessTable.read()
-            processes = self._processes(table)
-            for unit, signum in milder:
-                signal_tree(table, unit.pid, processes.get(unit.order.id, ()), signum)
+            self._processes.signal(milder)
 
     def reap(self) -> None:
-        """Report the units that have ended and start the chained ones that follow them."""
+        """Report the units that have ended and start the chained ones that follow them.
+
+        Those that were killed without having been told to end wait for `release`, and what would follow them, too.
+        """
         exits, self.children_left = reap(self._running)
-        units = [self._running.pop(exit_.pid) for exit_ in exits]
-        if any(exit_.code == -signal.SIGKILL and not unit.signaled for unit, exit_ in zip(units, exits)):
-            self.killed_s = time.monotonic()
-        for unit, exit_ in zip(units, exits):
-            del self._pids[unit.order.id]
-            self._end(unit, exit_)
+        now_s = time.time()
+        all_ended = [Ended(self._running.pop(exit_.pid), exit_, now_s) for exit_ in exits]
+        for ended in all_ended:
+            del self._pids[ended.unit.order.id]
+            if ended.unit.order.mpi:
+                self._mpi.ended(ended.unit)
+            if ended.was_killed and not self.stopping:
+                self._held.append((time.monotonic(), ended))
+            else:
+                self._end(ended)
         if exits and self.children_left:
-            self._want_check(urgent=any(unit.signaled for unit in units))
+            self._want_check(urgent=any(ended.unit.signaled for ended in all_ended))
+
+    def release(self, until_s: float) -> None:
+        """Report units that were seen to be killed up to a moment of time.monotonic, and start what follows them."""
+        while self._held and self._held[0][0] <= until_s:
+            self._end(self._held.popleft()[1])
 
     def look_for_orphans(self) -> None:
         """See whether anything is left of units that have ended; to be done before their ends are told.
@@ -159,19 +176,20 @@ class UnitRunner:
         """Kill what units that have ended left behind outside of their process group."""
         self.check_due_s = None
         began_s = time.monotonic()
-        kill(self._strays)
+        self._processes.kill_strays()
         now_s = time.monotonic()
         self._next_check_s = now_s + max(STRAY_CHECK_S, _STRAY_CHECK_SHARE * (now_s - began_s))
 
     def end_failed(self, now_s: float) -> None:
         """Kill MPI units of which a rank has failed and that their launcher leaves running."""
         if failed := self._mpi.look(now_s):
-            self._kill_units(failed)
+            self._processes.kill(failed)
 
     def kill_all(self) -> None:
         """Kill everything below this process, and what MPI units have elsewhere on this machine, and give back all chained orders. `reap` then reports the units as lost."""
         self.stopping = True
         self._give_back(self._chain.take_all())
+        self.release(time.monotonic())
         kill_descendants(os.getpid())
         self._mpi.kill_all()
 
@@ -193,16 +211,14 @@ class UnitRunner:
     def _give_back(self, launches: Iterable[Launch]) -> None:
         self._reports.retracted([launch.order for launch in launches], time.monotonic())
 
-    def _end(self, unit: Running, exit_: Exit) -> None:
+    def _end(self, ended: Ended) -> None:
         """Start the successor before anything else is done about the unit that ended, but report it afterwards."""
-        if unit.order.mpi:
-            self._mpi.ended(unit)
-        now_s = time.time()
+        unit = ended.unit
         successor = None if unit.order.alone else self._take_next(unit.order.width)
         failures = self._start_first_possible(successor, unit.cores)
         self._report_end(
             unit.order,
-            lambda: end_unit(Ended(unit, exit_, now_s, self.stopping), self._lanes, self._oom.fresh_kill),
+            lambda: end_unit(ended, self._lanes, self._oom.fresh_kill, stopped=self.stopping),
             successor,
         )
         self._report_failures(failures)
@@ -258,35 +274,6 @@ class UnitRunner:
         now_s = time.monotonic()
         due_s = now_s if urgent else max(now_s, self._next_check_s)
         self.check_due_s = due_s if self.check_due_s is None else min(due_s, self.check_due_s)
-
-    def _leaders(self) -> dict[int, str]:
-        return {pid: unit.order.id for pid, unit in self._running.items()}
-
-    def _processes(self, table: ProcessTable) -> dict[str, list[int]]:
-        """Return all that runs of each unit, under "" what cannot be told to belong to one."""
-        processes = table.units(os.getpid(), self._leaders())
-        for unit, pids in self._mpi.marked().items():
-            processes[unit] = list({*processes.get(unit, ()), *pids})
-        return processes
-
-    def _kill_units(self, units: Container[str]) -> None:
-        kill(
-            lambda: [
-                pid
-                for unit, pids in self._processes(ProcessTable.read()).items()
-                if unit in units
-                for pid in pids
-            ]
-        )
-
-    def _strays(self) -> list[int]:
-        """Pids of units that have ended; while no unit runs, also those that cannot be told to belong to one."""
-        return [
-            pid
-            for unit, pids in ProcessTable.read().units(os.getpid(), self._leaders()).items()
-            if unit not in self._pids and (unit or not self._running)
-            for pid in pids
-        ]
 
 
 def _same(end: EndRecord) -> EndRecord:

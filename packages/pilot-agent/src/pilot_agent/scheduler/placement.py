@@ -63,7 +63,7 @@ class Part(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """What a unit holds: the part of its first node, and those of others, in the order of its ranks."""
+    """What a unit holds: the part of its first node, and those of others, in the order of its ranks, which is that of nodes."""
 
     node: int
     cores: int
