@@ -35,6 +35,16 @@ class Entry:
     is_broken: bool = False
     checksum: str = ""
 
+    @property
+    def has_content(self) -> bool:
+        """Whether there are bytes to move; links and empty folders are made anew."""
+        return not self.link and not self.is_folder
+
+    @property
+    def bytes_to_move(self) -> int:
+        """How many bytes move when it is copied."""
+        return self.size if self.has_content else 0
+
 
 @dataclass(frozen=True)
 class Item:

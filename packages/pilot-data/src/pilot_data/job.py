@@ -59,8 +59,8 @@ class Job:
         return self.checksum != "none"
 
     def unheard(self) -> Job:
-        """Return the same job, which ends with this one, for what moves without being counted."""
-        return replace(self, on_bytes=_unheard)
+        """Return the same job for bytes on half of their way: not counted, not flushed, and canceled with this one."""
+        return replace(self, on_bytes=_unheard, durable=False)
 
     def cancel(self) -> None:
         """End the transfer: its next call to `moved` or `check` raises."""

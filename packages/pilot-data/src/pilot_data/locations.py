@@ -20,7 +20,7 @@ ROOTED = frozenset({"file", "ssh"})
 """Schemes whose paths are absolute: they begin with ``/`` or, at a host, with ``~``."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_LEGIBLE = "/~!$&'()*+,;=:@ "
+_LEGIBLE = "/~!$&'()+,;=:@ "
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,16 @@ class Location:
             return f"file://{_encoded(self.path)}"
         login = f"{quote(self.user, safe='')}@" if self.user else ""
         port = f":{self.port}" if self.port else ""
-        path = self.path if self.path.startswith("/") or not self.path else f"/{self.path}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{login}{host}{port}{_encoded(path)}"
+        host = quote(self.host, safe=":")
+        host = f"[{host}]" if ":" in host else host
+        return f"{self.scheme}://{login}{host}{port}{_shown_path(self.scheme, self.path)}"
+
+    @property
+    def has_name(self) -> bool:
+        """Whether this is a file or folder in another one: no root of a storage, and nobody's home."""
+        return bool(self.name) and not (
+            self.path.startswith("~") and "/" not in self.path and self.scheme == "ssh"
+        )
 
     @property
     def name(self) -> str:
@@ -89,14 +96,21 @@ def parse(text: str, key: str = "url") -> Location:
         )
     found = _SCHEME.match(text)
     if found is None:
-        return Location("file", path=_tidy(os.path.abspath(os.path.expanduser(text))))
+        return Location("file", path=os.path.abspath(os.path.expanduser(text)))
     scheme = found[1].lower()
     scheme = ALIASES.get(scheme, scheme)
     authority, slash, path = text[found.end() :].partition("/")
     location = _with_authority(scheme, authority, key, text)
-    return replace(
-        location, path=_path_of(scheme, unquote(slash + path, errors="surrogateescape"), key, text)
-    )
+    return replace(location, path=_path_of(scheme, slash + path, key, text))
+
+
+def path_begin(text: str) -> int:
+    """Return where the path begins in a text that `parse` reads; its length where a URL has none."""
+    found = _SCHEME.match(text)
+    if found is None:
+        return 0
+    slash = text.find("/", found.end())
+    return slash if slash >= 0 else len(text)
 
 
 def _with_authority(scheme: str, authority: str, key: str, text: str) -> Location:
@@ -129,15 +143,18 @@ def _with_authority(scheme: str, authority: str, key: str, text: str) -> Locatio
 _HOSTS = {"ssh": "a host", "s3": "a bucket", "globus": "the id of a collection"}
 
 
-def _path_of(scheme: str, path: str, key: str, text: str) -> str:
+def _path_of(scheme: str, encoded: str, key: str, text: str) -> str:
+    path = unquote(encoded, errors="surrogateescape")
     if "\0" in path:
         raise DescriptionError(
             f"{key} {text!r} has a zero byte; no name of a file has one", key=key, value=text
         )
-    if scheme == "ssh" and path.startswith("/~"):
+    if scheme == "ssh" and encoded.startswith("/~"):
         return _tidy(path[1:])
     if scheme == "file" and not path:
         raise DescriptionError(f"{key} {text!r} lacks a path", key=key, value=text)
+    if scheme == "file":
+        return os.path.abspath(path)
     if scheme in ROOTED or scheme == "globus":
         return _tidy(path or "/")
     return path.strip("/")
@@ -145,6 +162,14 @@ def _path_of(scheme: str, path: str, key: str, text: str) -> str:
 
 def _tidy(path: str) -> str:
     return path.rstrip("/") or "/"
+
+
+def _shown_path(scheme: str, path: str) -> str:
+    if not path or not path.startswith("/"):
+        return f"/{_encoded(path)}" if path else ""
+    if scheme == "ssh" and path.startswith("/~"):  # a file of that name, and nobody's home
+        return f"/%7E{_encoded(path[2:])}"
+    return _encoded(path)
 
 
 def _encoded(path: str) -> str:

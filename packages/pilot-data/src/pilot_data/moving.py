@@ -42,7 +42,7 @@ def move(source: Storage, target: Storage, items: Sequence[Item], job: Job) -> I
 
 def _relay(source: Storage, target: Storage, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
     """Move files by way of a temporary folder of this machine, a bounded lot at a time."""
-    quiet = job.unheard()
+    quiet = job.unheard()  # bytes count once, when they arrive
     for lot in lots(items, RELAY_BYTES):
         job.check()
         with tempfile.TemporaryDirectory(prefix="pilot-relay-") as spool:
@@ -53,27 +53,25 @@ def _relay(source: Storage, target: Storage, items: Sequence[Item], job: Job) ->
 def _relay_lot(
     source: Storage, target: Storage, lot: Sequence[Item], spool: str, job: Job, quiet: Job
 ) -> Iterator[Outcome]:
-    plain = [item for item in lot if not (item.entry.link or item.entry.is_folder)]
-    by_name = {str(number): item for number, item in enumerate(plain)}
-    fetched = []
+    by_name = {str(number): item for number, item in enumerate(lot) if item.entry.has_content}
     fetches = [Item(item.entry, name) for name, item in by_name.items()]
+    originals: dict[str, Item] = {}
+    puts = [item for item in lot if not item.entry.has_content]
     for outcome in source.get_many(fetches, spool, quiet):
-        job.check()
         name = outcome.item.target
+        original = by_name[name]
         if outcome.error is not None:
-            yield replace(outcome, item=by_name[name])
+            yield replace(outcome, item=original)
             continue
-        entry = replace(
-            outcome.item.entry, path=name, checksum=outcome.checksum or outcome.item.entry.checksum
-        )
-        fetched.append(Item(entry, by_name[name].target))
-    others = [item for item in lot if item.entry.link or item.entry.is_folder]
-    for outcome in target.put_many(spool, [*fetched, *others], job):
-        yield replace(outcome, item=by_name.get(outcome.item.entry.path, outcome.item))
+        originals[original.target] = original
+        # The entry keeps its facts, and so the partial file the name by which it is found again or discarded.
+        puts.append(Item(replace(original.entry, path=name), original.target))
+    for outcome in target.put_many(spool, puts, job):
+        yield replace(outcome, item=originals.get(outcome.item.target, outcome.item))
 
 
 def _check_room(spool: str, lot: Sequence[Item]) -> None:
-    free, needed = shutil.disk_usage(spool).free, sum(item.entry.size for item in lot)
+    free, needed = shutil.disk_usage(spool).free, sum(item.entry.bytes_to_move for item in lot)
     if needed > free:
         raise NoSpaceError(
             f"{needed} bytes have to pass through {spool}, where {free} are free; set TMPDIR to a larger disk"
@@ -85,11 +83,11 @@ def lots(items: Sequence[Item], most_bytes: int) -> Iterator[list[Item]]:
     lot: list[Item] = []
     size = 0
     for item in items:
-        if lot and size + item.entry.size > most_bytes:
+        if lot and size + item.entry.bytes_to_move > most_bytes:
             yield lot
             lot, size = [], 0
         lot.append(item)
-        size += item.entry.size
+        size += item.entry.bytes_to_move
     if lot:
         yield lot
 

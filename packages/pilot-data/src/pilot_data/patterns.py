@@ -5,8 +5,10 @@ from __future__ import annotations
 import fnmatch
 import re
 from functools import cache
+from urllib.parse import unquote
 
 _SPECIAL = re.compile(r"[*?[]")
+_ENCODED_SPECIAL = re.compile(r"%2A|%3F|%5B", re.IGNORECASE)
 
 
 def is_pattern(text: str) -> bool:
@@ -26,6 +28,24 @@ def split(path: str) -> tuple[str, str]:
     return (head or "/" if path.startswith("/") else head), "/".join(parts[first:])
 
 
+def escaped(text: str) -> str:
+    """Return the pattern that an encoded part of a URL stands for; what is special and encoded means itself."""
+    return unquote(
+        _ENCODED_SPECIAL.sub(lambda found: f"[{unquote(found[0])}]", text), errors="surrogateescape"
+    )
+
+
+def top(pattern: str, path: str) -> str:
+    """Return the part of a path that a pattern names, without what lies below it.
+
+    Args:
+        pattern: Relative; with ``**`` in it, it names the whole path.
+        path: Relative, of what it matches.
+    """
+    parts = pattern.split("/")
+    return path if "**" in parts else "/".join(path.split("/")[: len(parts)])
+
+
 def matches(pattern: str, path: str) -> bool:
     """Return whether a pattern names a path, or a folder above it.
 
@@ -42,7 +62,9 @@ def _match(pattern: tuple[str, ...], names: tuple[str, ...]) -> bool:
     if not names:
         return pattern == ("**",)
     if pattern[0] == "**":
-        return _match(pattern[1:], names) or (not names[0].startswith(".") and _match(pattern, names[1:]))
+        seen = not names[0].startswith(".")
+        further = pattern[1:]
+        return _match(further, names) or (seen and _match(pattern, names[1:])) if further else seen
     return _names(pattern[0], names[0]) and _match(pattern[1:], names[1:])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -34,7 +33,7 @@ class Plan:
     @property
     def bytes(self) -> int:
         """How many bytes are to be moved."""
-        return sum(item.entry.size for item in self.items if not item.entry.link)
+        return sum(item.entry.bytes_to_move for item in self.items)
 
 
 @dataclass
@@ -49,7 +48,6 @@ class _Sorting:
 def make_plan(
     wanted: Iterable[Item],
     present: Mapping[str, Entry],
-    source: Capabilities,
     target: Capabilities,
 ) -> Plan:
     """Return what has to move.
@@ -57,7 +55,6 @@ def make_plan(
     Args:
         wanted: All files of the source, to their places at the target.
         present: Files of the target by path; leave it empty to move everything.
-        source: What the source keeps of files.
         target: What the target keeps of files.
 
     Raises:
@@ -66,11 +63,12 @@ def make_plan(
     found = _Sorting()
     sources: dict[str, Entry] = {}
     for one in wanted:
-        _check_single(one, sources)
+        if not _is_first(one, sources):
+            continue
         item = _fitted(one, target)
         if isinstance(item, TransferError):
             found.refused.append(Outcome(one, error=item))
-        elif item is not None and _is_unchanged(item.entry, present.get(item.target), source, target):
+        elif item is not None and _is_unchanged(item.entry, present.get(item.target), target):
             found.unchanged.append(item)
         elif item is not None:
             found.items.append(item)
@@ -82,15 +80,19 @@ def make_plan(
     )
 
 
-def _check_single(item: Item, sources: dict[str, Entry]) -> None:
+def _is_first(item: Item, sources: dict[str, Entry]) -> bool:
+    """Return whether an item has not been seen; a file may be named twice, two files must not have one name."""
     other = sources.setdefault(item.target, item.entry)
-    if other is not item.entry:
+    if other is item.entry:
+        return True
+    if other.path != item.entry.path:
         raise DescriptionError(
             f"two files would be {item.target!r}: {other.path!r} and {item.entry.path!r}; name the folder above both, "
             "or rename one",
             key="file_urls",
             value=item.target,
         )
+    return False
 
 
 def _fitted(item: Item, target: Capabilities) -> Item | TransferError | None:
@@ -98,26 +100,17 @@ def _fitted(item: Item, target: Capabilities) -> Item | TransferError | None:
     entry = item.entry
     if entry.is_folder:
         return item if target.folders else None
-    if not entry.link:
-        return item
-    if target.links and _stays_inside(item.target, entry.link):
+    if entry.link and target.links:
         return item
     if entry.is_broken:
         return MissingFileError(
-            f"{entry.path!r} is a link to {entry.link!r}, which is no file below what is copied; remove it, or copy "
-            "what it leads to by its own name"
+            f"{entry.path!r} is a link that leads to no file below what is copied; remove it, or copy what it leads to "
+            "by its own name"
         )
-    return replace(item, entry=replace(entry, link=""))
+    return replace(item, entry=replace(entry, link="")) if entry.link else item
 
 
-def _stays_inside(path: str, link: str) -> bool:
-    """Return whether a link leads to a place below the folder that is copied, wherever that folder is put."""
-    if link.startswith("/"):
-        return False
-    return not posixpath.normpath(posixpath.join(posixpath.dirname(path), link)).startswith("..")
-
-
-def _is_unchanged(entry: Entry, other: Entry | None, source: Capabilities, target: Capabilities) -> bool:
+def _is_unchanged(entry: Entry, other: Entry | None, target: Capabilities) -> bool:
     if other is None or entry.is_folder != other.is_folder or entry.link != other.link:
         return False
     if entry.is_folder or entry.link:
@@ -126,10 +119,10 @@ def _is_unchanged(entry: Entry, other: Entry | None, source: Capabilities, targe
         return False
     if entry.checksum and other.checksum:
         return entry.checksum == other.checksum
-    if source.mtimes and target.mtimes:
-        return _same_time(entry.mtime_ns, other.mtime_ns)
-    # One of them knows only when it got the file: one that is younger than its source has it whole.
-    return target.mtimes is False and other.mtime_ns >= entry.mtime_ns > 0
+    if target.mtimes:  # it has kept the time that the source told
+        return entry.mtime_ns > 0 and _same_time(entry.mtime_ns, other.mtime_ns)
+    # It knows only when it got the file: one that is younger than its source has it whole.
+    return other.mtime_ns >= entry.mtime_ns > 0
 
 
 def _same_time(one: int, other: int) -> bool:

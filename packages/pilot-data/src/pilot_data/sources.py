@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from .entries import Entry, Item
 from .errors import MissingFileError
-from .locations import Location, parse
-from .patterns import is_pattern, matches, split
+from .locations import Location, parse, path_begin
+from .patterns import escaped, is_pattern, matches, split, top
 from .storage import Storage
 
 
@@ -29,6 +30,11 @@ class Source:
     pattern: str = ""
     text: str = ""
 
+    @property
+    def location(self) -> Location:
+        """The file or folder; the folder above the first pattern, if there is one."""
+        return self.root.joined(self.path)
+
     def entries(self, storage: Storage) -> Iterator[Entry]:
         """Yield what there is to copy, with paths below `root`.
 
@@ -47,30 +53,59 @@ class Source:
         if not found:
             raise MissingFileError(f"nothing matches {self.text!r}")
 
+    def named(self, path: str) -> str:
+        """Return the part of a path that the user named: the file, or the folder that it came with."""
+        return top(self.pattern, path) if self.pattern else self.path
+
 
 def source_of(text: str, key: str = "url") -> Source:
     """Return what a text of the user names.
 
-    A folder keeps its own name: ``/data/run`` gives ``run/…``; with a slash at the end, what it holds is meant without
-    it. What matches a pattern keeps its path from the first folder that has a pattern in its name.
+    A folder keeps its own name: ``/data/run`` gives ``run/…``. With a slash at the end, or as ``.`` and ``..``, what it
+    holds is meant without it. What matches a pattern keeps its path from the first folder that has a pattern in its name.
 
     Args:
-        text: A path or URL. A local file whose name looks like a pattern is meant itself, if there is one.
+        text: A path or URL. A local file whose name looks like a pattern is meant itself, if there is one; in a URL,
+            ``%2A``, ``%3F`` and ``%5B`` stand for ``*``, ``?`` and ``[`` as themselves.
         key: What the text is called in errors.
 
     Raises:
         DescriptionError: It is no URL.
     """
     location = parse(text, key)
-    if is_pattern(location.path) and not (location.scheme == "file" and os.path.lexists(location.path)):
-        head, pattern = split(location.path)
-        return Source(replace(location, path=head), pattern=pattern, text=text)
-    if text.endswith("/") or not location.name:
+    begin = path_begin(text)
+    if is_pattern(text[begin:]) and not _is_there(text, location):
+        return _pattern_of(text, begin, key)
+    if not location.has_name or text.rpartition("/")[2] in {"", ".", ".."}:
         return Source(location, text=text)
     return Source(location.parent, location.name, text=text)
 
 
 def items_of(source: Source, storage: Storage) -> Iterator[Item]:
-    """Yield what is to be copied, each to the path that it has below the source's root."""
+    """Yield what is to be copied, each to the path that it has below the source's root.
+
+    Links that lead out of what the user named would lead elsewhere at the target: they are copied with their content.
+    """
     for entry in source.entries(storage):
-        yield Item(entry, entry.path)
+        stays = not entry.link or _stays_below(source.named(entry.path), entry)
+        yield Item(entry if stays else replace(entry, link=""), entry.path)
+
+
+def _is_there(text: str, location: Location) -> bool:
+    return "://" not in text and os.path.lexists(location.path)
+
+
+def _pattern_of(text: str, begin: int, key: str) -> Source:
+    head, pattern = split(text[begin:])
+    if not begin:  # a local path: nothing in it is encoded
+        return Source(parse(head or ".", key), pattern=pattern, text=text)
+    return Source(parse(text[:begin] + head, key), pattern=escaped(pattern), text=text)
+
+
+def _stays_below(folder: str, entry: Entry) -> bool:
+    if entry.link.startswith("/"):
+        return False
+    leads_to = posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), entry.link))
+    if not folder:
+        return leads_to != ".." and not leads_to.startswith("../")
+    return leads_to == folder != entry.path or leads_to.startswith(f"{folder}/")

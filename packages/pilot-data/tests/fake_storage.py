@@ -1,0 +1,49 @@
+"""A storage that is nowhere special: a folder that is entered by an adaptor of somebody else's, `fake://any/folder`.
+
+It keeps contents only, as object stores do. `install` makes it known to this program and those that it starts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pilot_data.adaptors.file import FileStorage
+from pilot_data.entries import Entry, Item, Outcome
+from pilot_data.errors import ConnectionLostError
+from pilot_data.job import Job
+from pilot_data.storage import Capabilities
+
+
+class FakeStorage(FileStorage):
+    """A folder; `fake://gone/…` cannot be reached."""
+
+    capabilities = Capabilities()
+
+    @property
+    def root(self) -> str:
+        if self.location.host == "gone":
+            raise ConnectionLostError("cannot reach gone; is it up?", transient=False)
+        return f"/{self.location.path}"
+
+    def list(self, paths: Sequence[str] = ("",)) -> Iterator[Entry]:
+        for entry in super().list(paths):
+            yield Entry(entry.path, entry.size, entry.mtime_ns)
+
+    def get_many(self, items: Sequence[Item], root: str, job: Job) -> Iterator[Outcome]:
+        assert all(item.entry.has_content for item in items)
+        return super().get_many(items, root, job)
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the adaptor known by an entry point in a folder, for this process and its children."""
+    info = folder / "fake_storage-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-storage\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[pilot_data.adaptors]\nfake = fake_storage:FakeStorage\n")
+    monkeypatch.syspath_prepend(str(folder))
+    paths = [str(folder), os.path.dirname(__file__)]
+    monkeypatch.setenv("PYTHONPATH", ":".join(paths))
