@@ -6,11 +6,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from .entries import Entry, Item, Outcome
 from .errors import MissingFileError, NoSpaceError
 from .job import Job
 from .storage import Storage
+
+Value = TypeVar("Value")
 
 RELAY_BYTES = 256 * 1024 * 1024
 """How much is fetched at once on a way through this machine, if it is not a single file."""
@@ -76,6 +79,12 @@ def _check_room(spool: str, lot: Sequence[Item]) -> None:
         raise NoSpaceError(
             f"{needed} bytes have to pass through {spool}, where {free} are free; set TMPDIR to a larger disk"
         )
+
+
+def batches(values: Sequence[Value], most: int) -> Iterator[Sequence[Value]]:
+    """Yield values, at most so many at a time."""
+    for start in range(0, len(values), most):
+        yield values[start : start + most]
 
 
 def lots(items: Sequence[Item], most_bytes: int) -> Iterator[list[Item]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pilot_protocol.errors import DescriptionError
@@ -34,6 +34,23 @@ class Plan:
     def bytes(self) -> int:
         """How many bytes are to be moved."""
         return sum(item.entry.bytes_to_move for item in self.items)
+
+
+def in_the_way(plan: Plan) -> list[str]:
+    """Return the paths of what is at the target only and has to go first: a file where a folder is wanted, or below one."""
+    wanted = {item.target for item in (*plan.items, *plan.unchanged)}
+    above = {folder for path in wanted for folder in _folders_above(path)}
+    return [
+        entry.path
+        for entry in plan.extra
+        if entry.path in above or any(folder in wanted for folder in _folders_above(entry.path))
+    ]
+
+
+def _folders_above(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 @dataclass
@@ -75,9 +92,18 @@ def make_plan(
     return Plan(
         items=tuple(sorted(found.items, key=lambda item: bool(item.entry.link))),
         unchanged=tuple(found.unchanged),
-        extra=tuple(entry for path, entry in present.items() if path not in sources),
+        extra=_extra(present, sources),
         refused=tuple(found.refused),
     )
+
+
+def _extra(present: Mapping[str, Entry], sources: Mapping[str, Entry]) -> tuple[Entry, ...]:
+    """Return what is at the target only, without empty folders that will get files."""
+    extra = [entry for path, entry in present.items() if path not in sources]
+    if not any(entry.is_folder for entry in extra):
+        return tuple(extra)
+    above = {folder for path in sources for folder in _folders_above(path)}
+    return tuple(entry for entry in extra if not (entry.is_folder and entry.path in above))
 
 
 def _is_first(item: Item, sources: dict[str, Entry]) -> bool:

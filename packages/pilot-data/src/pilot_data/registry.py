@@ -5,13 +5,17 @@ An entry point's name is the scheme, its value a `Storage` class. Adaptors are i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
-from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from pilot_protocol.errors import DescriptionError
 
 from .locations import Location
 from .storage import Access, Storage
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "pilot_data.adaptors"
 
@@ -23,7 +27,7 @@ _OURS = {
 
 def schemes() -> list[str]:
     """Return the schemes that have an adaptor, sorted."""
-    return sorted({*_OURS, *(point.name for point in entry_points(group=GROUP))})
+    return sorted({*_OURS, *(point.name for point in _points())})
 
 
 def open_storage(location: Location, access: Access | None = None) -> Storage:
@@ -46,9 +50,16 @@ def _adaptor(scheme: str) -> type[Storage]:
         module, name = ours
         found: type[Storage] = getattr(import_module(module), name)
         return found
-    for point in entry_points(group=GROUP, name=scheme):
-        loaded: type[Storage] = point.load()
-        return loaded
+    for point in _points():
+        if point.name == scheme:
+            loaded: type[Storage] = point.load()
+            return loaded
     raise DescriptionError(
         f"no adaptor serves {scheme}://; there are {', '.join(schemes())}", key="url", value=scheme
     )
+
+
+def _points() -> Iterable[EntryPoint]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - a third of the program's start
+
+    return entry_points(group=GROUP)

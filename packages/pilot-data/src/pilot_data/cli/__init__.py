@@ -1,0 +1,1 @@
+"""The command ``pilot-data``. One file for each of its commands; `main` knows them all."""

@@ -1,0 +1,67 @@
+"""``pilot-data verify``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import click
+
+from pilot_data.comparing import Difference, Side, differences
+from pilot_data.errors import CanceledError
+from pilot_data.job import Job
+from pilot_data.sources import items_of
+from pilot_data.storage import Access
+
+from .canceling import canceling
+from .exit_codes import INCOMPLETE
+from .named_files import below, named
+from .options import access_of, output_options, place, source_access_options
+from .output import show_event, shown, tell
+
+
+@click.command
+@place("source")
+@place("target")
+@source_access_options
+@output_options
+def verify(source: str, target: str, *, quiet: bool, as_json: bool, **options: Any) -> int:
+    """Compare two places by their contents.
+
+    Both are folders, or both are files. What differs is told, and the exit code is 1 then.
+    """
+    access = access_of(options)
+    job = Job()
+    with canceling(job) as interruption, ExitStack() as stack:
+        try:
+            ours = stack.enter_context(_side(source, access.source, job))
+            theirs = stack.enter_context(_side(target, access.target, job))
+            count = 0
+            for count, found in enumerate(differences(ours, theirs, job), 1):  # noqa: B007 - used below
+                _show(found, as_json=as_json)
+        except CanceledError:
+            return interruption.exit_code
+    if not quiet:
+        tell(f"{len(ours.entries)} files compared, {count} differences")
+    return INCOMPLETE if count else 0
+
+
+@contextmanager
+def _side(text: str, access: Access, job: Job) -> Iterator[Side]:
+    """Open and list one of the places; a file is compared under no name, so that two may have different ones."""
+    with named(text, access) as (source, storage):
+        entries = {}
+        for item in items_of(source, storage):
+            job.check()
+            is_file = item.target == source.path and not item.entry.is_folder
+            entries["" if is_file else below(source, item.target)] = item.entry
+        yield Side(storage, entries)
+
+
+def _show(found: Difference, *, as_json: bool) -> None:
+    if as_json:
+        show_event(found.what, path=found.path, detail=found.detail)
+    else:
+        name = shown(found.path) or "the file"
+        click.echo(f"{found.what} {name}" + (f": {found.detail}" if found.detail else ""))
