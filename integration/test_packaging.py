@@ -118,7 +118,11 @@ def test_the_protocol_ships_its_scripts() -> None:
     [
         ("pilot-protocol", ">=3.9", set()),
         ("pilot-agent", ">=3.9", {"pilot-protocol", "redis"}),
-        ("pilot-data", ">=3.10", {"pilot-protocol", "redis", "paramiko", "boto3", "globus-sdk"}),
+        (
+            "pilot-data",
+            ">=3.10",
+            {"pilot-protocol", "redis", "paramiko", "boto3", "globus-sdk", "click", "tqdm", "watchdog"},
+        ),
         (
             "pilot-client",
             ">=3.10",

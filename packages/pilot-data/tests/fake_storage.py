@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,15 @@ from pilot_data.errors import ConnectionLostError
 from pilot_data.job import Job
 from pilot_data.storage import Capabilities
 
+PIPE = "FAKE_STORAGE_PIPE"
+"""Variable with the path of a named pipe that `fake://telling/…` writes to when some bytes have moved."""
+
+MIDDLE = 2 * 1024 * 1024
+"""So many bytes."""
+
 
 class FakeStorage(FileStorage):
-    """A folder; `fake://gone/…` cannot be reached."""
+    """A folder; `fake://gone/…` cannot be reached, `fake://telling/…` tells when it is in the middle of a file."""
 
     capabilities = Capabilities()
 
@@ -33,9 +40,28 @@ class FakeStorage(FileStorage):
         for entry in super().list(paths):
             yield Entry(entry.path, entry.size, entry.mtime_ns)
 
+    def put_many(self, root: str, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
+        is_telling = self.location.host == "telling" and PIPE in os.environ
+        return super().put_many(root, items, _telling(job) if is_telling else job)
+
     def get_many(self, items: Sequence[Item], root: str, job: Job) -> Iterator[Outcome]:
         assert all(item.entry.has_content for item in items)
         return super().get_many(items, root, job)
+
+
+def _telling(job: Job) -> Job:
+    """Return a job that tells by the pipe when so many bytes have moved."""
+    seen: list[int] = []
+
+    def count(moved: int) -> None:
+        before = sum(seen)
+        seen.append(moved)
+        if before < MIDDLE <= before + moved:
+            with open(os.environ[PIPE], "wb") as pipe:
+                pipe.write(b".")
+        job.on_bytes(moved)
+
+    return replace(job, on_bytes=count)
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

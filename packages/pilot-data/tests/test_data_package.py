@@ -15,3 +15,30 @@ def test_importing_the_package_loads_nothing_else() -> None:
     )
     _version, *loaded = shown.stdout.split()
     assert loaded == ["pilot_data"]
+
+
+HELP_AND_LIST = """
+import sys
+from pilot_data.cli.main import run
+assert run(["--help"]) == 0
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+HEAVY = {
+    "boto3",
+    "botocore",
+    "paramiko",
+    "cryptography",
+    "globus_sdk",
+    "requests",
+    "redis",
+    "tqdm",
+    "watchdog",
+}
+
+
+def test_help_of_the_command_loads_no_library_of_a_storage() -> None:
+    shown = subprocess.run([sys.executable, "-c", HELP_AND_LIST], capture_output=True, text=True, check=True)
+    loaded = set(shown.stdout.splitlines()[-1].split())
+    assert "click" in loaded
+    assert loaded & HEAVY == set()

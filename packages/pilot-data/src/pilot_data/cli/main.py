@@ -40,14 +40,19 @@ class ClosedPipeError(Exception):
 class Program(click.Group):
     """The commands."""
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Read the arguments; shows help, if they ask for it."""
+        try:
+            return super().make_context(*args, **options)
+        except BrokenPipeError:
+            raise ClosedPipeError from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         try:
-            returned = super().invoke(ctx)
-            sys.stdout.flush()
+            return super().invoke(ctx)
         except BrokenPipeError:
             raise ClosedPipeError from None
-        return returned
 
 
 @click.group(

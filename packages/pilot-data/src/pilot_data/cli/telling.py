@@ -129,4 +129,4 @@ def _bar(size: int) -> tqdm:
     from tqdm import tqdm  # noqa: PLC0415
 
     tqdm.monitor_interval = 0  # no thread of its own
-    bar: tqdm = tqdm(total=size, unit="B", unit_scale=True, unit_divisor=1024, leave=False, file=sys.stderr)
+    return tqdm(total=size, unit="B", unit_scale=True, unit_divisor=1024, leave=False, file=sys.stderr)
