@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,8 +60,3 @@ def program(*arguments: str, environment: dict[str, str] | None = None) -> Ran:
 def one_line(text: str, *words: str) -> bool:
     """Return whether a text is one line that has these words, and no traceback."""
     return text.count("\n") == 1 and all(word in text for word in words) and "Traceback" not in text
-
-
-def lines_with(texts: Sequence[str], word: str) -> list[str]:
-    """Return the texts that have a word."""
-    return [text for text in texts if word in text]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import struct
 import subprocess
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import fake_storage
-from cli_runs import one_line, program, started
+from cli_runs import COMMAND, one_line, program, started
 from pilot_data.entries import is_partial
 from pilot_data.testing.sample_files import content, read_all, write, write_all
 from pilot_data.testing.storage_fixture import LARGE, names_below
@@ -114,6 +117,25 @@ def test_a_full_disk_is_told_and_takes_whole_files_only(tmp_path: Path, small_di
     assert ended.code == 3
     assert one_line(ended.err, "No space left", "1 of 3 files landed")
     assert names_below(str(small_disk)) == ["a"]
+
+
+def test_a_terminal_sees_how_far_it_is_and_a_pipe_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_all("run", ["a", "b"])
+    assert "%" not in program("put", "run", "one").err
+    terminal, ours = os.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    running = subprocess.Popen([*COMMAND, "put", "run", "two"], stdout=subprocess.PIPE, stderr=ours)
+    out, _err = running.communicate()
+    shown = os.read(terminal, 1 << 16)
+    os.close(terminal)
+    os.close(ours)
+    assert out == b""
+    assert b"%" in shown
+    assert b"/200" in shown
+    assert b"2 files copied" in shown
 
 
 @pytest.mark.slow

@@ -114,3 +114,11 @@ def test_lots_are_bounded_by_what_moves() -> None:
         ["3"],
         ["4"],
     ]
+
+
+def test_a_spool_that_cannot_be_made_is_told(
+    one: Storage, other: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/absent")
+    with pytest.raises(MissingFileError, match="TMPDIR"):
+        landed(move(one, other, [Item(Entry("x"), "x")], Job()))

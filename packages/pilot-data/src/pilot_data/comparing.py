@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .entries import Entry, Item
 from .errors import TransferError
 from .job import Job
-from .moving import RELAY_BYTES, batches, lots
+from .moving import RELAY_BYTES, batches, lots, spool_folder
 from .storage import Storage
 
 BATCH = 1000
@@ -115,7 +114,7 @@ def _fetched(storage: Storage, lot: Sequence[Item], job: Job) -> dict[str, str]:
     names = {str(number): item.target for number, item in enumerate(lot)}
     items = [Item(item.entry, str(number)) for number, item in enumerate(lot)]
     checksums = {}
-    with tempfile.TemporaryDirectory(prefix="pilot-verify-") as spool:
+    with spool_folder() as spool:
         for outcome in storage.get_many(items, spool, job.unheard()):
             if outcome.error is not None:
                 raise TransferError(f"cannot compare {names[outcome.item.target]!r}: {outcome.error}")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
 from .entries import Entry, Item, Outcome
 from .errors import MissingFileError, NoSpaceError
 from .job import Job
+from .local_files import translated
 from .storage import Storage
 
 Value = TypeVar("Value")
@@ -48,7 +50,7 @@ def _relay(source: Storage, target: Storage, items: Sequence[Item], job: Job) ->
     quiet = job.unheard()  # bytes count once, when they arrive
     for lot in lots(items, RELAY_BYTES):
         job.check()
-        with tempfile.TemporaryDirectory(prefix="pilot-relay-") as spool:
+        with spool_folder() as spool:
             _check_room(spool, lot)
             yield from _relay_lot(source, target, lot, spool, job, quiet)
 
@@ -71,6 +73,21 @@ def _relay_lot(
         puts.append(Item(replace(original.entry, path=name), original.target))
     for outcome in target.put_many(spool, puts, job):
         yield replace(outcome, item=originals.get(outcome.item.target, outcome.item))
+
+
+@contextmanager
+def spool_folder() -> Iterator[str]:
+    """Give a temporary folder of this machine, which is removed afterwards.
+
+    Raises:
+        TransferError: None can be made.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="pilot-spool-")
+    except OSError as error:
+        raise translated(error, "cannot make a temporary folder, see TMPDIR") from None
+    with folder as path:
+        yield path
 
 
 def _check_room(spool: str, lot: Sequence[Item]) -> None:

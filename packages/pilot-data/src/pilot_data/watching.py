@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import TracebackType
@@ -82,7 +82,7 @@ class Changes(AbstractContextManager["Changes"]):
             self._changed.set()
 
 
-def rounds(request: Request, changes: Changes, job: Job, listener: Listener) -> Iterator[Report]:
+def rounds(request: Request, changes: Changes, job: Job, listener: Listener) -> Generator[Report]:
     """Copy what has changed, and again whenever something changes; yield how each round went.
 
     The target is listed once: what is there later is known from what was copied.
