@@ -95,13 +95,10 @@ def test_what_is_at_the_target_only_is_told() -> None:
     assert plan(FILE, present=(FILE, Entry("z"))).extra == (Entry("z"),)
 
 
-def test_a_file_that_was_named_twice_moves_once() -> None:
-    assert len(plan(FILE, replace(FILE, size=9)).items) == 1
-
-
 def test_two_files_of_one_name_are_refused() -> None:
-    with pytest.raises(DescriptionError, match="'a/x' and 'b/x'"):
-        make_plan([Item(Entry("a/x"), "x"), Item(Entry("b/x"), "x")], {}, ALL)
+    for other in ("a/x", "b/x"):  # the same path may be that of another root
+        with pytest.raises(DescriptionError, match=f"'a/x' and '{other}'"):
+            make_plan([Item(Entry("a/x"), "x"), Item(Entry(other), "x")], {}, ALL)
 
 
 @given(

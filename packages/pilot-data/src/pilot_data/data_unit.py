@@ -187,7 +187,7 @@ class DataUnit(Getters):
         job = Job(checksum=self._record().description.get("checksum", "sha256"))
         with closing(lot.open()) as source, closing(open_storage(parse(target_url, "target_url"))) as target:
             present = present_at(target)
-            plan = make_plan(lot.items, present, source.capabilities, target.capabilities)
+            plan = make_plan(lot.items, present, target.capabilities)
             outcomes = move_with_retries(partial(move, source, target, job=job), plan.items, job)
             failed = [outcome.error for outcome in (*plan.refused, *outcomes) if outcome.error is not None]
         if failed:

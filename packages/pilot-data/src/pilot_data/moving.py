@@ -118,9 +118,9 @@ def lots(items: Sequence[Item], most_bytes: int) -> Iterator[list[Item]]:
         yield lot
 
 
-def present_at(target: Storage) -> dict[str, Entry]:
-    """Return what a target has, by path; nothing when it does not exist yet."""
+def present_at(target: Storage, path: str = "") -> dict[str, Entry]:
+    """Return what a target has at and below a path, by path; nothing when it does not exist yet."""
     try:
-        return {entry.path: entry for entry in target.list()}
+        return {entry.path: entry for entry in target.list([path])}
     except MissingFileError:
         return {}

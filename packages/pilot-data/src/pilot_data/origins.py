@@ -48,7 +48,7 @@ def lots_of(file_urls: Sequence[str]) -> list[Lot]:
         TransferError: One is not there, cannot be read, or is a link that leads to no file.
     """
     lots = [_lot_of(text, f"file_urls[{number}]") for number, text in enumerate(file_urls)]
-    plan = make_plan([item for lot in lots for item in lot.items], {}, EVERYTHING, EVERYTHING)
+    plan = make_plan([item for lot in lots for item in lot.items], {}, EVERYTHING)
     for outcome in plan.refused:
         if outcome.error is not None:
             raise outcome.error

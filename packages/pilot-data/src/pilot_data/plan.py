@@ -80,8 +80,7 @@ def make_plan(
     found = _Sorting()
     sources: dict[str, Entry] = {}
     for one in wanted:
-        if not _is_first(one, sources):
-            continue
+        _check_single(one, sources)
         item = _fitted(one, target)
         if isinstance(item, TransferError):
             found.refused.append(Outcome(one, error=item))
@@ -106,19 +105,15 @@ def _extra(present: Mapping[str, Entry], sources: Mapping[str, Entry]) -> tuple[
     return tuple(entry for entry in extra if not (entry.is_folder and entry.path in above))
 
 
-def _is_first(item: Item, sources: dict[str, Entry]) -> bool:
-    """Return whether an item has not been seen; a file may be named twice, two files must not have one name."""
+def _check_single(item: Item, sources: dict[str, Entry]) -> None:
     other = sources.setdefault(item.target, item.entry)
-    if other is item.entry:
-        return True
-    if other.path != item.entry.path:
+    if other is not item.entry:
         raise DescriptionError(
             f"two files would be {item.target!r}: {other.path!r} and {item.entry.path!r}; name the folder above both, "
             "or rename one",
             key="file_urls",
             value=item.target,
         )
-    return False
 
 
 def _fitted(item: Item, target: Capabilities) -> Item | TransferError | None:

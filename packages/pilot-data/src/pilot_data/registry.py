@@ -60,6 +60,6 @@ def _adaptor(scheme: str) -> type[Storage]:
 
 
 def _points() -> Iterable[EntryPoint]:
-    from importlib.metadata import entry_points  # noqa: PLC0415 - a third of the program's start
+    from importlib.metadata import entry_points
 
     return entry_points(group=GROUP)

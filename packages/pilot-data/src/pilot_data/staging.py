@@ -107,7 +107,7 @@ class Staging:
     def _move_lot(self, lot: Lot, present: dict[str, Entry]) -> TransferError | None:
         source = lot.open()
         try:
-            plan = make_plan(lot.items, present, source.capabilities, self._target.capabilities)
+            plan = make_plan(lot.items, present, self._target.capabilities)
             proven = self._proven(source, plan.unchanged)
             again = [item for item in plan.unchanged if item.target not in proven]
             outcomes = move_with_retries(

@@ -12,6 +12,7 @@ from .entries import Entry, Item
 from .errors import MissingFileError
 from .job import Job
 from .locations import Location, parse
+from .moving import present_at
 from .plan import Plan, make_plan
 from .registry import open_storage
 from .sources import Source, items_of, source_of
@@ -168,11 +169,6 @@ def _present(request: Request, target: Storage, items: Sequence[Item]) -> dict[s
     if not request.only_changed:
         return {}
     tops = sorted({item.target.partition("/")[0] for item in items})
-    paths = tops if len(tops) <= MOST_LOOK_UPS and not request.mirrors else [""]
-    found: dict[str, Entry] = {}
-    for path in paths:
-        try:
-            found.update((entry.path, entry) for entry in target.list([path]))
-        except MissingFileError:  # then all of it is new
-            continue
-    return found
+    if request.mirrors or len(tops) > MOST_LOOK_UPS:
+        return present_at(target)
+    return {path: entry for top in tops for path, entry in present_at(target, top).items()}

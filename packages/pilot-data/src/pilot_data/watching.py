@@ -122,8 +122,8 @@ def _present(leg: Leg, report: Report, *, deletes: bool) -> dict[str, Entry]:
 
 def _observer(folder: str, noticed: Callable[[FileSystemEvent], None]) -> BaseObserver:
     try:
-        from watchdog.events import FileSystemEventHandler  # noqa: PLC0415 - an extra
-        from watchdog.observers import Observer  # noqa: PLC0415
+        from watchdog.events import FileSystemEventHandler
+        from watchdog.observers import Observer
     except ImportError:
         raise DescriptionError(
             'watching needs the library watchdog; install it with: pip install "pilot-data[watch]"'

@@ -126,7 +126,7 @@ def summary(report: Report) -> str:
 
 def _bar(size: int) -> tqdm:
     """Return a bar with rate and time left; it is imported when it is shown."""
-    from tqdm import tqdm  # noqa: PLC0415
+    from tqdm import tqdm
 
     tqdm.monitor_interval = 0  # no thread of its own
     return tqdm(total=size, unit="B", unit_scale=True, unit_divisor=1024, leave=False, file=sys.stderr)
