@@ -29,6 +29,7 @@ def ran(capsys: pytest.CaptureFixture[str]) -> Cli:
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fake_storage.install(tmp_path / "site", monkeypatch)
+    monkeypatch.delenv("PILOT_GLOBUS_CLIENT_ID", raising=False)
     folder = tmp_path / "here"
     write_all(str(folder), ["run/a", "run/sub/b"])
     monkeypatch.chdir(folder)
@@ -73,6 +74,8 @@ def test_quiet_tells_errors_only(ran: Cli) -> None:
         (["copy", "run", "x"], 2, ["copy"]),
         (["ls", "fake://gone/x"], 3, ["cannot reach gone"]),
         (["put", "run", "fake://gone/x"], 3, ["cannot reach gone"]),
+        (["login", "ftp"], 2, ["ftp", "globus"]),
+        (["login", "globus"], 3, ["PILOT_GLOBUS_CLIENT_ID is not set"]),
         (["ls", "absent"], 1, ["absent"]),
         (["ls", "line\nbreak"], 1, ["line\\nbreak"]),
         (["ls", "ssh://me:geheim@host/x"], 2, ["password"]),

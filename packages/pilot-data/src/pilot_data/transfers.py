@@ -19,8 +19,9 @@ from .transfer_report import Listener, Report, Tally
 
 logger = logging.getLogger(__name__)
 
-BATCH = 1000
-"""How many files are handed to an adaptor at once; so many may be on their way when a transfer is canceled."""
+BATCH = 10_000
+"""How many files are handed to an adaptor at once: many, since some services do each lot as one task; bounded, since so
+many may be on their way when a transfer is canceled."""
 
 
 class Transfer(AbstractContextManager["Transfer"]):

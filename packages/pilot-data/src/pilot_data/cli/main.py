@@ -17,6 +17,7 @@ from .cp import cp
 from .du import du
 from .exit_codes import CLOSED_PIPE, INTERRUPTED, USAGE, exit_code_of
 from .get import get
+from .login import login
 from .ls import ls
 from .output import tell
 from .put import put
@@ -25,7 +26,7 @@ from .sync import sync
 from .verify import verify
 from .watch import watch
 
-COMMANDS = (put, get, cp, sync, watch, ls, du, verify, rm)
+COMMANDS = (put, get, cp, sync, watch, ls, du, verify, rm, login)
 
 EPILOG = """
 Exit codes: 0 all done; 1 a file failed, is missing or differs; 2 wrong usage; 3 a storage cannot be reached, does not let
