@@ -142,7 +142,10 @@ def test_a_terminal_sees_how_far_it_is_and_a_pipe_does_not(
 @pytest.mark.timeout(300)
 def test_twenty_thousand_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_all("run", [f"{number % 97}/{number}" for number in range(20_000)], size=10)
+    for folder in range(100):
+        os.makedirs(f"run/{folder}")
+        for number in range(200):
+            Path(f"run/{folder}/{number}").write_bytes(b"%d" % number)
     put = program("put", "--json", "run", "store")
     assert put.code == 0
     assert put.events[-1]["moved"] == 20_000
