@@ -37,6 +37,13 @@ def states(group: UnitGroup) -> list[str]:
     return [str(group.state(number)) for number in range(len(group.codes))]
 
 
+def test_what_happens_to_data_changes_nothing(tracker: Tracker, group: UnitGroup) -> None:
+    before, version = states(group), tracker.version
+    data = [("du-aaaaaaaaaaaa", "Running"), ("pd-aaaaaaaa", "Canceled"), ("cu-aaaaaa-0", "Failed")]
+    assert tracker.apply([SessionEvent("1-0", {}, [], data=data)]) == []
+    assert (states(group), tracker.version) == (before, version)
+
+
 def test_a_unit_is_new_until_redis_has_it(tracker: Tracker) -> None:
     group = tracker.new_group("aaaaaa", "cds-1")
     first = tracker.reserve(group, 2)

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from data_invariants import check_data
 from pilot_protocol import reads
-from pilot_protocol.keys import PER_OWNER, PER_PILOT, SINGLE
+from pilot_protocol.keys import PER_DATA_UNIT, PER_OWNER, PER_PILOT, SINGLE
 from pilot_protocol.messages import UnitRecord
 from pilot_protocol.testing.units import Queue
 from scripted_session import ScriptedSession
@@ -33,6 +34,7 @@ def check_session(session: ScriptedSession, awake: Collection[str] | None = None
     check_dependencies(keys, records)
     check_counts(keys, records)
     check_events(session, records)
+    check_data(keys)
     if awake is not None:
         check_bells(keys, records, awake)
 
@@ -78,7 +80,12 @@ def check_names_and_ttls(session: ScriptedSession, keys: Mapping[str, Any]) -> N
             pipe.ttl(session.keys.named(name))
         lives = dict(zip(keys, pipe.execute()))
     for name, seconds in lives.items():
-        assert name in SINGLE or name.partition(":")[0] in {*PER_PILOT, *PER_OWNER, "queue"}, name
+        assert name in SINGLE or name.partition(":")[0] in {
+            *PER_PILOT,
+            *PER_OWNER,
+            *PER_DATA_UNIT,
+            "queue",
+        }, name
         assert seconds > 0, f"{name} has no time to live"
         assert seconds >= lives["meta"], f"{name} ends before the session"
 

@@ -11,9 +11,11 @@ import pytest
 import redis
 
 import pilot_protocol
-from pilot_protocol import pilot_ops, reads
+from pilot_protocol import data_ops, pilot_ops, reads
+from pilot_protocol.data_records import FileRecord
 from pilot_protocol.keys import Keys
 from pilot_protocol.operation import Operation, Query
+from scripted_data import ScriptedData
 from scripted_session import (
     LEASE_MS,
     OWNER,
@@ -37,7 +39,7 @@ SCRIPT_COMMANDS = (
 
 OTHER_COMMANDS = (
     "hello", "auth", "ping", "info", "evalsha", "eval",
-    "blpop", "hgetall", "xrange", "xrevrange", "xread",
+    "blpop", "hgetall", "hscan", "xrange", "xrevrange", "xread",
 )  # fmt: skip
 """What clients and agents say beside them: hello and auth to log in, the others to run scripts, to wait and to read."""
 
@@ -110,6 +112,9 @@ def live_through(session: ScriptedSession) -> None:
     session.client.hset(session.keys.named("meta"), "renewed", 1)
     session.run(pilot_ops.attach(session.keys, SERVICE, OWNER, attached=False))
     read_everything(session)
+    data = ScriptedData(session)
+    data.say_everything()
+    data.read_everything()
     assert session.letters(0, 1, 2, 3, 4) == "DFCCC"
     assert session.run(pilot_ops.purge(session.keys)) > 5
 
@@ -237,3 +242,28 @@ def test_what_was_ready_is_claimed_whole(full: ScriptedPilot) -> None:
     assert full.claim(1) == [4]
     assert full.claim(1, again=True) == [4]
     assert full.report((4, 1, "D")) == "1"
+
+
+def test_a_full_server_refuses_new_data_and_lets_what_moves_end(session: ScriptedSession) -> None:
+    data = ScriptedData(session)
+    data.declare()
+    data.put(FileRecord("a", 40))
+    data.want()
+    session.client.config_set("maxmemory", "1mb")
+    refused: tuple[Operation[Any], ...] = (
+        data_ops.declare_pilot_data(data.keys, "pd-bbbbbbbb", b""),
+        data_ops.declare_data_unit(data.keys, "du-bbbbbbbb", b"", 1),
+        data_ops.put_files(data.keys, "du-aaaaaaaa", [(FileRecord("b", 1), b"")]),
+        data_ops.ask_replica(data.keys, "du-aaaaaaaa", "pd-bbbbbbbb"),
+    )
+    for operation in refused:
+        with pytest.raises(redis.ResponseError, match=FULL):
+            session.run(operation)
+    assert data.claim().verdict == "granted"
+    assert data.renew(1) == 1
+    assert data.settle("D", 40) == 1
+    assert data.remove("a") == 1
+    assert session.run(data_ops.forget_replica(data.keys, "du-aaaaaaaa", "pd-aaaaaaaa")) == 1
+    assert session.run(data_ops.end_data_unit(data.keys, "du-aaaaaaaa", "Canceled", "")) == 1
+    assert session.run(data_ops.end_pilot_data(data.keys, "pd-aaaaaaaa", "Canceled", "")) == 1
+    give_memory(session)

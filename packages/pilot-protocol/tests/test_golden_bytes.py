@@ -15,16 +15,38 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Callable
 
 import pytest
 
-from pilot_protocol import codec, pilot_ops, reads, unit_ops, unit_payloads
-from pilot_protocol.keys import PER_OWNER, PER_PILOT, SINGLE, Keys, label_of, queue_name, shape_of
+from golden_data import DATA_UNIT, FILES, PILOT_DATA, the_data_operations, the_data_reads, the_files
+from pilot_protocol import codec, data_ops, pilot_ops, reads, signing, unit_ops, unit_payloads
+from pilot_protocol.data_records import FileRecord
+from pilot_protocol.keys import (
+    PER_DATA_UNIT,
+    PER_OWNER,
+    PER_PILOT,
+    SINGLE,
+    Keys,
+    label_of,
+    queue_name,
+    shape_of,
+)
 from pilot_protocol.messages import ControlOrder, UnitRecord, UnitResult, seal_name
 from pilot_protocol.operation import Operation, Query
 from pilot_protocol.scripts import NAMES
-from pilot_protocol.signing import CANCEL, CONTROL, PILOT, RESULT, SIGNATURE_BYTES, TEMPLATE, UNIT, Seal
+from pilot_protocol.signing import (
+    CANCEL,
+    CONTROL,
+    FILE,
+    PILOT,
+    RESULT,
+    SIGNATURE_BYTES,
+    TEMPLATE,
+    UNIT,
+    Seal,
+)  # fmt: skip
 from pilot_protocol.unit_ops import ClaimRequest, NewUnit, UnitReport
 
 FOLDER = Path(__file__).parent / "golden" / "v1"
@@ -84,11 +106,16 @@ def readable(value: Any) -> Any:
 
 def the_keys() -> dict[str, Any]:
     """Names of keys, queues, labels and shapes."""
-    per = [*(f"{name}:{PILOT_ID}" for name in PER_PILOT), *(f"{name}:{OWNER}" for name in PER_OWNER)]
+    per = [
+        *(f"{name}:{PILOT_ID}" for name in PER_PILOT),
+        *(f"{name}:{DATA_UNIT}" for name in PER_DATA_UNIT),
+        *(f"{name}:{OWNER}" for name in PER_OWNER),
+    ]
     return {
         "keys": [KEYS.named(name) for name in (*SINGLE, *per, f"queue:{QUEUE}")],
         "pilot": KEYS.pilot(PILOT_ID),
         "door": KEYS.door(PILOT_ID),
+        "files": KEYS.files(DATA_UNIT),
         "queues": [
             QUEUE,
             queue_name(PILOT_ID, label_of("dc/1", "m,ü"), shape_of(8, 2, 1, 4096), -5),
@@ -130,6 +157,11 @@ def the_sealed_records() -> dict[str, Any]:
         "pilot": close(
             PILOT, PILOT_ID, codec.encode({"service_url": "fork://localhost", "number_of_processes": 4})
         ),
+        "Pilot-Data": close(
+            signing.PILOT_DATA, PILOT_DATA, codec.encode(["pds-aaaaaaaa", {"service_url": "file:///d"}])
+        ),
+        "data unit": close(signing.DATA_UNIT, DATA_UNIT, codec.encode({"file_urls": ["/d/run"]})),
+        "file": close(FILE, f'{DATA_UNIT}/"run/out.txt"', FILES["plain"].to_bytes()),
     }
 
 
@@ -215,6 +247,9 @@ GROUPS: dict[str, Callable[[], dict[str, Any]]] = {
     "unit_operations": the_unit_operations,
     "pilot_operations": the_pilot_operations,
     "reads": the_reads,
+    "files": the_files,
+    "data_operations": lambda: the_data_operations(KEYS),
+    "data_reads": lambda: the_data_reads(KEYS),
 }
 
 
@@ -232,16 +267,17 @@ def test_every_file_belongs_to_a_group() -> None:
 
 
 def test_every_script_is_called() -> None:
-    operations = {**the_unit_operations(), **the_pilot_operations()}
-    assert {operation.script for operation in operations.values()} == set(NAMES)
+    groups = (the_unit_operations(), the_pilot_operations(), the_data_operations(KEYS))
+    assert {operation.script for group in groups for operation in group.values()} == set(NAMES)
 
 
-def test_every_read_is_made() -> None:
+@pytest.mark.parametrize(("module", "made"), [(reads, the_reads()), (data_ops, the_data_reads(KEYS))])
+def test_every_read_is_made(module: ModuleType, made: dict[str, Any]) -> None:
     made_here = {
-        name for name, value in vars(reads).items() if getattr(value, "__module__", "") == reads.__name__
+        name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
     }
-    queries = {name for name in made_here if "Query" in str(vars(reads)[name].__annotations__.get("return"))}
-    assert queries == set(the_reads())
+    queries = {name for name in made_here if "Query" in str(vars(module)[name].__annotations__.get("return"))}
+    assert queries == set(made)
 
 
 def test_golden_results_are_read_back() -> None:
@@ -250,3 +286,8 @@ def test_golden_results_are_read_back() -> None:
 
 def test_golden_orders_are_read_back() -> None:
     assert {name: ControlOrder.from_bytes(record) for name, record in the_orders().items()} == ORDERS
+
+
+def test_golden_files_are_read_back() -> None:
+    read = {name: FileRecord.from_bytes(file.path, file.to_bytes()) for name, file in FILES.items()}
+    assert read == FILES

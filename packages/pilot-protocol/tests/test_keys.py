@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilot_protocol.keys import PER_OWNER, PER_PILOT, SINGLE, Keys, label_of, queue_name, shape_of
+from pilot_protocol.keys import (
+    PER_DATA_UNIT,
+    PER_OWNER,
+    PER_PILOT,
+    SINGLE,
+    Keys,
+    label_of,
+    queue_name,
+    shape_of,
+)
 from pilot_protocol.scripts import NAMES, knows_flags, script
 from pilot_protocol.testing.units import Queue
 
@@ -21,6 +30,7 @@ def test_all_keys_of_a_session_have_its_prefix_and_one_cluster_slot() -> None:
     assert KEYS.named("units") == "pilot:1:{s-abc}:units"
     assert KEYS.pilot("p-abc") == "pilot:1:{s-abc}:pilot:p-abc"
     assert KEYS.door("p-abc") == "pilot:1:{s-abc}:door:p-abc"
+    assert KEYS.files("du-abc") == "pilot:1:{s-abc}:files:du-abc"
 
 
 def test_the_scripts_know_the_same_keys() -> None:
@@ -30,6 +40,7 @@ def test_the_scripts_know_the_same_keys() -> None:
     assert sorted(re.findall(r"'(\w+)'", single)) == sorted(SINGLE)
     assert sorted(re.findall(r"'(\w+):'", per_pilot)) == sorted(PER_PILOT)
     assert all(f"'{name}:' .. owner" in source for name in PER_OWNER)
+    assert all(f"'{name}:' .. unit" in source for name in PER_DATA_UNIT)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -37,7 +48,7 @@ def test_scripts_write_no_other_keys(name: str) -> None:
     source = script(name, flags=False).source
     named = re.findall(r"(?:read|write|write_all|add)\('?\w+'?, '(\w+:?)'", source)
     named += re.findall(r"(?:add|any)\('(\w+)'", source)
-    known = {*SINGLE, *(f"{per}:" for per in (*PER_PILOT, *PER_OWNER, "queue"))}
+    known = {*SINGLE, *(f"{per}:" for per in (*PER_PILOT, *PER_OWNER, *PER_DATA_UNIT, "queue"))}
     assert set(named) <= known
 
 

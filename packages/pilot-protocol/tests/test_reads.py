@@ -103,6 +103,15 @@ def test_events(shape: Shape) -> None:
     assert query.parse({b"stream": [[first, second]]}) == read
 
 
+def test_events_of_data_are_no_events_of_units(shape: Shape) -> None:
+    fields = {b"U": b"du-a:Pending du-a:Running", b"Q": b"pd-a:Canceled", b"D": b"cu-a-0"}
+    query = reads.events(KEYS, "0-0", 10)
+    told = (("du-a", "Pending"), ("du-a", "Running"), ("pd-a", "Canceled"))
+    assert query.parse([[b"stream", [(b"5-0", shape(fields))]]]) == [
+        SessionEvent("5-0", {"D": ["cu-a-0"]}, [], data=told)
+    ]
+
+
 @pytest.mark.parametrize("reply", [None, [], {}])
 def test_no_event_came(reply: Any) -> None:
     assert reads.events(KEYS, "0-0", 10).parse(reply) == []

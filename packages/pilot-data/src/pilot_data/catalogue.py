@@ -111,19 +111,35 @@ class Catalogue(ABC):
 
     @abstractmethod
     def put_files(self, data_unit: str, files: Iterable[FileRecord]) -> None:
-        """Add files, or replace what is known of them."""
+        """Add files, or replace what is known of them.
+
+        Raises:
+            StateError: The data unit is not known.
+        """
 
     @abstractmethod
     def remove_files(self, data_unit: str, paths: Sequence[str]) -> None:
-        """Forget files."""
+        """Forget files, and give back the room that they took at replicas that are Done.
+
+        Raises:
+            StateError: The data unit is not known.
+        """
 
     @abstractmethod
     def files(self, data_unit: str) -> list[FileRecord]:
-        """Return the files of a data unit, sorted by path."""
+        """Return the files of a data unit, sorted by path.
+
+        Raises:
+            StateError: The data unit is not known.
+        """
 
     @abstractmethod
     def ask(self, data_unit: str, pilot_data: str) -> None:
-        """Ask for a replica; one that is Done or was ended is asked for again, one in work stays as it is."""
+        """Ask for a replica; one that is Done or was ended is asked for again, one in work stays as it is.
+
+        Raises:
+            StateError: The data unit is not known.
+        """
 
     @abstractmethod
     def claim(self, data_unit: str, pilot_data: str, owner: str, size: int) -> Claim:
@@ -136,7 +152,7 @@ class Catalogue(ABC):
             size: Bytes of the whole replica.
 
         Raises:
-            NoSpaceError: The Pilot-Data has not that much room; the replica is Failed.
+            NoSpaceError: The Pilot-Data has not that much room; the replica is Failed, or Done as before if it was whole.
             StateError: The data unit or the Pilot-Data has ended, or nobody asks for the replica.
         """
 
@@ -146,7 +162,10 @@ class Catalogue(ABC):
 
     @abstractmethod
     def settle(self, record: ReplicaRecord) -> bool:
-        """Set how a replica ended, and give the lease back; return False when it is somebody else's by now."""
+        """Set how a replica ended, and give the lease back; return False when it is somebody else's by now.
+
+        Its `bytes` are the room that it keeps if it is Done; any other end gives the room back.
+        """
 
     @abstractmethod
     def forget(self, data_unit: str, pilot_data: str) -> None:
@@ -174,8 +193,15 @@ class Claim:
     holder: str = ""
 
 
-def no_room(replica: ReplicaRecord, size: int, used: int, limit: int) -> NoSpaceError:
-    """Return the error for a replica that its Pilot-Data has no room for; sizes in bytes."""
+def no_room(replica: ReplicaRecord, size: int, used: int | str, limit: int) -> NoSpaceError:
+    """Return the error for a replica that its Pilot-Data has no room for; sizes in bytes.
+
+    Args:
+        replica: Which one.
+        size: Of the whole replica.
+        used: By others; a text that stands for it where that is not known yet.
+        limit: What the Pilot-Data may hold.
+    """
     return NoSpaceError(
         f"data unit {replica.data_unit} has {size} bytes; of the {limit} bytes of Pilot-Data {replica.pilot_data} "
         f"{used} are used; remove data units there, or make a Pilot-Data with a larger size"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pilot_protocol.errors import DescriptionError
@@ -63,6 +64,11 @@ class DataSession:
         if stager is not None:
             stager.close(cancel=True)
 
+    def take_over(self, stores: Sequence[str]) -> None:
+        """Finish replicas at some Pilot-Data whose makers have ended; a catalogue of this process has no others."""
+        if self._url is not None:
+            self.stager.take_over(stores)
+
     def url_of(self, name: str) -> str:
         """Return the URL of an object; holds no password."""
         if self._url is None:
@@ -96,11 +102,9 @@ def choose(url: str | None, session: Any = None) -> DataSession:
         return _of_this_process
     place = coordination_url.parse(given).public()
     with _lock:
-        known = _default_of.get(place)
-    if known is None:
-        known = _make(given)
-        with _lock:
-            _default_of[place] = known
+        if place not in _default_of:
+            _default_of[place] = _make(given)
+        known = _default_of[place]
     return _join(known)
 
 
@@ -116,11 +120,20 @@ def find(url: str, kind: str) -> tuple[DataSession, str]:
         DescriptionError: It is no URL of such an object.
     """
     if url.startswith(LOCAL):
-        return _of_this_process, url[len(LOCAL) :]
+        name = url[len(LOCAL) :]
+        _check_kind(url, name.partition("-")[0], kind)
+        return _of_this_process, name
     found = coordination_url.parse_object_url(url)
-    if found.kind != kind:
-        raise DescriptionError(f"the URL {found.id!r} names a {found.kind}, a {kind} is needed", key="url")
+    _check_kind(url, found.kind, kind)
     return _join(found.session), found.id
+
+
+def _check_kind(url: str, named: str, wanted: str) -> None:
+    if named != wanted:
+        text = coordination_url.redact(url)
+        raise DescriptionError(
+            f"the URL {text!r} names a {named!r}, a {wanted!r} is needed", key="url", value=text
+        )
 
 
 def _make(url: str) -> str:

@@ -35,6 +35,17 @@ class _Unit:
             replicas=dict(self.replicas),
         )
 
+    def remove(self, path: str) -> None:
+        """Forget a file, and give back the room that it took where the data unit is whole."""
+        file = self.files.pop(path, None)
+        if file is None or file.link:
+            return
+        for name, replica in self.replicas.items():
+            if replica.letter == ReplicaLetter.DONE:
+                left = max(replica.bytes - file.size, 0)
+                self.replicas[name] = replica._replace(bytes=left)
+                self.reserved[name] = left
+
     def note_whole(self, pilot_data: str) -> None:
         """Note whether a replica that is asked for is there already."""
         known = self.replicas.get(pilot_data)
@@ -42,6 +53,15 @@ class _Unit:
             self.whole.add(pilot_data)
         else:
             self.whole.discard(pilot_data)
+
+    def refuse(self, replica: ReplicaRecord, reason: str) -> None:
+        """Note that there is no room: a replica that was whole before is again what it was."""
+        name = replica.pilot_data
+        was_whole = name in self.whole
+        self.reserved[name] = self.reserved.get(name, 0) if was_whole else 0
+        letter = ReplicaLetter.DONE if was_whole else ReplicaLetter.FAILED
+        moved = self.reserved[name] if was_whole else replica.bytes
+        self.replicas[name] = ReplicaRecord(replica.data_unit, name, letter, "", moved, reason)
 
     def derive(self) -> None:
         """Let the state follow from the replicas, as long as it is not final."""
@@ -114,14 +134,15 @@ class LocalCatalogue(Catalogue):
     def put_files(self, data_unit: str, files: Iterable[FileRecord]) -> None:
         """See `Catalogue.put_files`."""
         with self._changed:
-            self._unit(data_unit).files.update((file.path, file) for file in files)
+            for file in files:
+                self._unit(data_unit).files[file.path] = file
             self._changed.notify_all()
 
     def remove_files(self, data_unit: str, paths: Sequence[str]) -> None:
         """See `Catalogue.remove_files`."""
         with self._changed:
             for path in paths:
-                self._unit(data_unit).files.pop(path, None)
+                self._unit(data_unit).remove(path)
             self._changed.notify_all()
 
     def files(self, data_unit: str) -> list[FileRecord]:
@@ -176,8 +197,7 @@ class LocalCatalogue(Catalogue):
             if unit is None or replica is None:
                 return False
             unit.replicas[record.pilot_data] = record._replace(owner="")
-            if record.letter != ReplicaLetter.DONE:
-                unit.reserved.pop(record.pilot_data, None)
+            unit.reserved[record.pilot_data] = record.bytes if record.letter == ReplicaLetter.DONE else 0
             unit.derive()
             self._changed.notify_all()
             return True
@@ -228,8 +248,7 @@ class LocalCatalogue(Catalogue):
             unit.reserved[store.id] = size
             return
         error = no_room(replica, size, others, store.size_bytes)
-        letter = ReplicaLetter.DONE if store.id in unit.whole else ReplicaLetter.FAILED
-        unit.replicas[store.id] = replica._replace(letter=letter, owner="", reason=str(error))
+        unit.refuse(replica, str(error))
         unit.derive()
         self._changed.notify_all()
         raise error

@@ -28,7 +28,8 @@ class PilotDataService:
         coordination_url: The Redis server of the catalogue, ``redis://``, ``rediss://`` or ``unix://``; by default
             ``$PILOT_COORDINATION_URL``, else a catalogue in the memory of this process.
         session: A session of `pilot`, or its id; by default the one that all services of this process with this URL share.
-        pds_url: Reconnects to a service by its `url`.
+        pds_url: Reconnects to a service by its `url`. Replicas whose making has been broken off are then finished in the
+            background, from a whole replica or from what their descriptions name.
 
     Raises:
         CoordinationError: The server cannot be reached or refuses.
@@ -43,6 +44,7 @@ class PilotDataService:
             self.id = new_id("pds")
         else:
             self._session, self.id = data_session.find(pds_url, "pds")
+            self._session.take_over(self._ids())
 
     @property
     def url(self) -> str:

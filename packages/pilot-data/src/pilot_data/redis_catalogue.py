@@ -102,7 +102,8 @@ class RedisCatalogue(Catalogue):
     def remove_files(self, data_unit: str, paths: Sequence[str]) -> None:
         """See `Catalogue.remove_files`."""
         for batch in _batches(paths):
-            self._link.run(data_ops.remove_files(self._keys, data_unit, batch))
+            if self._link.run(data_ops.remove_files(self._keys, data_unit, batch)) is None:
+                raise unknown("data unit", data_unit)
 
     def files(self, data_unit: str) -> list[FileRecord]:
         """See `Catalogue.files`."""
@@ -128,8 +129,7 @@ class RedisCatalogue(Catalogue):
         store = self.pilot_data(pilot_data)
         limit = store.size_bytes if store is not None else 0
         replica = ReplicaRecord(data_unit, pilot_data)
-        used = store.used_bytes if store is not None else 0
-        reason = str(no_room(replica, size, used, limit))
+        reason = str(no_room(replica, size, "{used}", limit))
         claim = data_ops.ReplicaClaim(data_unit, pilot_data, owner, size, limit, reason)
         answer = self._link.run(data_ops.claim_replica(self._keys, claim, LEASE_MS))
         if answer.verdict == "full":

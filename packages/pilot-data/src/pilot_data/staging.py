@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from pilot_protocol.data_records import FileRecord, ReplicaLetter, ReplicaRecord
-from pilot_protocol.errors import CoordinationError, PilotError
+from pilot_protocol.errors import CoordinationError, PilotError, StateError
 from pilot_protocol.states import is_final
 
 from .catalogue import Catalogue, DataUnitRecord
@@ -36,14 +36,14 @@ class StagingOrder:
         data_unit: Its id.
         pilot_data: Its id.
         owner: Who moves.
-        lots: Where the files come from.
+        lots: Tells where the files come from, when the lease is held; is given what has arrived before, by path.
         adds: Whether the replica was whole before, and gets more files.
     """
 
     data_unit: str
     pilot_data: str
     owner: str
-    lots: Sequence[Lot]
+    lots: Callable[[dict[str, Entry]], Sequence[Lot]]
     adds: bool = False
 
 
@@ -62,7 +62,8 @@ class Staging:
         self._order = order
         self._target = target
         self._job = job
-        self._known = {file.path: file for file in catalogue.files(order.data_unit)}
+        self._known: dict[str, FileRecord] = {}
+        self._lots: Sequence[Lot] = ()
         self._fresh: list[FileRecord] = []
 
     def run(self) -> bool:
@@ -72,10 +73,10 @@ class Staging:
             CoordinationError: The catalogue cannot be reached.
         """
         order = self._order
-        size = sum(file.size for file in self._known.values() if not file.link)
+        self._know_files()
         try:
-            claim = self._catalogue.claim(order.data_unit, order.pilot_data, order.owner, size)
-        except NoSpaceError as error:
+            claim = self._catalogue.claim(order.data_unit, order.pilot_data, order.owner, self._size())
+        except (NoSpaceError, StateError) as error:  # no room, or nobody wants it any more
             logger.warning("replica.refused %s", error, extra={"action": "replica.refused"})
             return True
         if not claim.granted:
@@ -87,11 +88,19 @@ class Staging:
             self._settle(self._moved())
         return True
 
+    def _know_files(self) -> None:
+        self._known = {file.path: file for file in self._catalogue.files(self._order.data_unit)}
+
+    def _size(self) -> int:
+        return sum(file.size for file in self._known.values() if not file.link)
+
     def _moved(self) -> TransferError | None:
         """Move everything; return what went wrong."""
         try:
             present = present_at(self._target)
-            for lot in self._order.lots:
+            self._lots = self._order.lots(present)
+            self._know_files()
+            for lot in self._lots:
                 error = self._move_lot(lot, present)
                 if error is not None:
                     return error
@@ -161,22 +170,22 @@ class Staging:
     def _settle(self, error: TransferError | None) -> None:
         """Tell how it ended; what a failure or a cancellation has left is removed first."""
         order = self._order
-        record = ReplicaRecord(order.data_unit, order.pilot_data, ReplicaLetter.DONE, order.owner)
+        whole = ReplicaRecord(
+            order.data_unit, order.pilot_data, ReplicaLetter.DONE, order.owner, self._size()
+        )
         if error is None:
-            size = sum(file.size for file in self._known.values() if not file.link)
-            self._catalogue.settle(record._replace(bytes=size))
+            self._catalogue.settle(whole)
             return
         if isinstance(error, CanceledError) and not self._is_over():
             return  # somebody else has the lease, and goes on with what has arrived
         logger.warning("replica.failed %s at %s: %s", order.data_unit, order.pilot_data, error,
                        extra={"action": "replica.failed"})  # fmt: skip
         self._clean()
-        self._catalogue.settle(record._replace(letter=self._letter(error), reason=str(error)))
-
-    def _letter(self, error: TransferError) -> str:
-        if self._order.adds:
-            return ReplicaLetter.DONE  # what it had before it still has
-        return ReplicaLetter.CANCELED if isinstance(error, CanceledError) else ReplicaLetter.FAILED
+        if order.adds:  # what it had before it still has; who adds takes the new files out of the catalogue
+            self._catalogue.settle(whole._replace(reason=str(error)))
+            return
+        letter = ReplicaLetter.CANCELED if isinstance(error, CanceledError) else ReplicaLetter.FAILED
+        self._catalogue.settle(whole._replace(letter=letter, bytes=0, reason=str(error)))
 
     def _is_over(self) -> bool:
         unit = self._catalogue.data_unit(self._order.data_unit)
@@ -184,7 +193,7 @@ class Staging:
         return unit is None or store is None or is_final(unit.state) or is_final(store.state)
 
     def _clean(self) -> None:
-        items = [item for lot in self._order.lots for item in lot.items]
+        items = [item for lot in self._lots for item in lot.items]
         try:
             if self._order.adds:
                 self._target.discard_many(items)

@@ -12,6 +12,7 @@ from .errors import ProtocolError
 from .keys import Keys
 from .operation import Argument, Operation, Query, text_of
 from .reads import pairs
+from .states import State
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class ReplicaClaim:
     limit: int
     """Most bytes that the Pilot-Data may hold; 0 for any."""
     reason: str = ""
-    """Why the replica has failed, if there is no room."""
+    """Why the replica has failed, if there is no room; ``{used}`` in it becomes the bytes that others use."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,22 @@ def end_data_unit(keys: Keys, name: str, state: str, reason: str) -> Operation[i
 
 
 def put_files(keys: Keys, data_unit: str, files: Iterable[tuple[FileRecord, bytes]]) -> Operation[int | None]:
-    """Add files with their sealed records; at most :data:`~pilot_protocol.operation.BATCH`."""
+    """Add files, at most :data:`~pilot_protocol.operation.BATCH`; None when the data unit is not known.
+
+    Args:
+        keys: The session's.
+        data_unit: Its id.
+        files: Each with its sealed record.
+    """
     arguments: list[Argument] = [data_unit]
     for file, record in files:
         arguments += (path_bytes(file.path), 0 if file.link else file.size, record)
     return Operation("put_files", keys.prefix, arguments, _number_or_none)
 
 
-def remove_files(keys: Keys, data_unit: str, paths: Sequence[str]) -> Operation[int]:
-    """Forget files; at most :data:`~pilot_protocol.operation.BATCH`."""
-    return Operation("remove_files", keys.prefix, (data_unit, *map(path_bytes, paths)), int)
+def remove_files(keys: Keys, data_unit: str, paths: Sequence[str]) -> Operation[int | None]:
+    """Forget files, at most :data:`~pilot_protocol.operation.BATCH`; None when the data unit is not known."""
+    return Operation("remove_files", keys.prefix, (data_unit, *map(path_bytes, paths)), _number_or_none)
 
 
 def ask_replica(keys: Keys, data_unit: str, pilot_data: str) -> Operation[int | None]:
@@ -111,7 +118,7 @@ def pilot_data_record(keys: Keys, name: str) -> Query[bytes | None]:
 
 
 def pilot_data_state(keys: Keys, name: str) -> Query[tuple[str, str]]:
-    """Read state and reason of a Pilot-Data; empty for one that is not known."""
+    """Read state and reason of a Pilot-Data; empty for one that is not known or cannot be read."""
     return Query(("HGET", keys.named("pilot_data_states"), name), _read_state)
 
 
@@ -131,7 +138,7 @@ def data_unit_record(keys: Keys, name: str) -> Query[bytes | None]:
 
 
 def data_unit_state(keys: Keys, name: str) -> Query[tuple[str, str]]:
-    """Read state and reason of a data unit; empty for one that is not known."""
+    """Read state and reason of a data unit; empty for one that is not known or cannot be read."""
     return Query(("HGET", keys.named("data_unit_states"), name), _read_state)
 
 
@@ -173,6 +180,14 @@ def _quoted(text: str) -> str:
     return quote(text, safe="", errors="surrogatepass")
 
 
+def _unquoted(text: str) -> str:
+    """Return what was quoted; what somebody has spoilt hides nothing else."""
+    try:
+        return unquote(text, errors="surrogatepass")
+    except UnicodeDecodeError:
+        return unquote(text)
+
+
 def _read_claim(reply: Any) -> ClaimAnswer:
     return ClaimAnswer(text_of(reply[0]), text_of(reply[1]))
 
@@ -198,7 +213,7 @@ def _texts(reply: Any) -> list[str]:
 
 def _read_state(reply: Any) -> tuple[str, str]:
     state, _, rest = text_of(reply or b"").partition("|")
-    return state, unquote(rest.rpartition("|")[2])
+    return (state if state in _STATES else ""), _unquoted(rest.rpartition("|")[2])
 
 
 def _read_replicas(data_unit: str, reply: Any) -> list[ReplicaRecord]:
@@ -211,11 +226,12 @@ def _read_replicas(data_unit: str, reply: Any) -> list[ReplicaRecord]:
 
 def _read_replica(data_unit: str, text: str) -> ReplicaRecord | None:
     parts = text.split("|")
-    if len(parts) != 8 or parts[1] not in _LETTERS or not parts[4].isdigit():
+    if len(parts) != 8 or parts[1] not in _LETTERS or not parts[4].isdecimal():
         return None
-    return ReplicaRecord(data_unit, parts[0], parts[1], parts[2], int(parts[4]), unquote(parts[7]))
+    return ReplicaRecord(data_unit, parts[0], parts[1], parts[2], int(parts[4]), _unquoted(parts[7]))
 
 
+_STATES = frozenset(map(str, State))
 _LETTERS = frozenset(
     {
         ReplicaLetter.PENDING,

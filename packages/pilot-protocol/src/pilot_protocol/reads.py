@@ -30,6 +30,8 @@ class SessionEvent:
     """Pilots and their new states."""
     has_more: bool = False
     """Whether the script left something to be gone on with: anybody may say ``sweep``."""
+    data: Sequence[tuple[str, str]] = ()
+    """Data units and Pilot-Data, and their states: new ones, or the same when a replica has got on."""
 
 
 def units(keys: Keys, ids: Sequence[str]) -> Query[list[UnitRecord | None]]:
@@ -167,17 +169,25 @@ def _read_events(reply: Any) -> list[SessionEvent]:
 
 def _read_event(cursor: bytes, fields: Any) -> SessionEvent:
     changed: dict[str, Sequence[str]] = {}
-    told: list[tuple[str, str]] = []
+    pilots_told: list[tuple[str, str]] = []
+    data_told: list[tuple[str, str]] = []
     has_more = False
     for letter, text in pairs(fields):
         names = text_of(text).split(" ")
         if letter == b"+":
             has_more = True
         elif letter == b"P":
-            told += [(pilot_name, state) for pilot_name, _, state in (name.partition(":") for name in names)]
+            pilots_told += map(_name_and_state, names)
+        elif letter in {b"U", b"Q"}:
+            data_told += map(_name_and_state, names)
         else:
             changed[text_of(letter)] = names
-    return SessionEvent(text_of(cursor), changed, told, has_more)
+    return SessionEvent(text_of(cursor), changed, pilots_told, has_more, tuple(data_told))
+
+
+def _name_and_state(text: str) -> tuple[str, str]:
+    name, _, state = text.partition(":")
+    return name, state
 
 
 def pairs(reply: Any) -> list[tuple[bytes, bytes]]:

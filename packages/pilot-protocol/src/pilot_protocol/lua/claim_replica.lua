@@ -1,6 +1,7 @@
 -- Takes the lease of a replica, and the room for it. Args: data unit, Pilot-Data, owner, bytes, most bytes at the Pilot-Data
 -- (0: any), lease in ms, reason for no room. Returns 'granted'; 'done'; 'held' and who holds it; 'full' and the bytes that
--- others use, after which the replica has failed; 'unasked', 'unit' or 'store' when there is nothing to claim.
+-- others use, after which the replica has failed, or is again what it was; 'unasked', 'unit' or 'store' when there is nothing
+-- to claim. In the reason, the quoted {used} stands for those bytes.
 local refused = refuse_unless_open()
 if refused then return refused end
 local unit_name, store, owner, bytes, most = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -15,7 +16,12 @@ if r.letter == 'D' then return finish({'done', ''}) end
 if r.owner ~= '' and r.owner ~= owner and r.ends > now then return finish({'held', r.owner}) end
 local others = used_at(store) - r.reserved
 if most > 0 and others + bytes > most then
-  r.letter, r.owner, r.reason = r.whole == '1' and 'D' or 'F', '', ARGV[8]
+  r.letter, r.owner, r.reason = 'F', '', string.gsub(ARGV[8], '%%7Bused%%7D', digits(others))
+  if r.whole == '1' then
+    r.letter, r.moved = 'D', r.reserved
+  else
+    reserve(r, 0)
+  end
   flush_replicas(unit_name, list)
   return finish({'full', digits(others)})
 end

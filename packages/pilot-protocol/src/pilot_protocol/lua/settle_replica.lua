@@ -6,7 +6,7 @@ local unit_name = ARGV[2]
 local list, by = replicas_of(unit_name)
 local r = by[ARGV[3]]
 if not is_held_by(r, ARGV[4]) then return finish(0) end
-r.letter, r.owner, r.ends, r.moved, r.reason = ARGV[5], '', 0, whole(ARGV[6]) or 0, ARGV[7]
-if r.letter ~= 'D' then reserve(r, 0) end
+r.letter, r.owner, r.ends, r.moved, r.reason = ARGV[5], '', 0, bytes_of(ARGV[6]), ARGV[7]
+reserve(r, r.letter == 'D' and r.moved or 0)
 flush_replicas(unit_name, list)
 return finish(1)

@@ -1,12 +1,18 @@
 -- Head of the scripts about data: Pilot-Data, data units and replicas. One field of `replicas` has all replicas of a data
 -- unit, `pilot_data|letter|owner|lease end|moved|reserved|whole|reason` each; `whole` is 1 for one that was Done before, and
 -- is to get more files. A record that cannot be read counts as absent.
+local BYTES_DIGITS = 16 -- counted exactly up to 9 PB
+
+local function bytes_of(text)
+  return whole(text, BYTES_DIGITS) or 0
+end
+
 local function parse_replica(text)
   local at, letter, owner, ends, moved, reserved, was_whole, reason =
     string.match(text, '^([^|]+)|([PRDFC])|([^|]*)|(%d+)|(%d+)|(%d+)|([01])|([^|]*)$')
   if not at then return nil end
-  return {at = at, letter = letter, owner = owner, ends = whole(ends) or 0, moved = whole(moved) or 0,
-          reserved = whole(reserved) or 0, whole = was_whole, reason = reason}
+  return {at = at, letter = letter, owner = owner, ends = whole(ends) or 0, moved = bytes_of(moved),
+          reserved = bytes_of(reserved), whole = was_whole, reason = reason}
 end
 
 local function replicas_of(unit_name)
@@ -82,7 +88,7 @@ local function store_state(name)
 end
 
 local function used_at(store)
-  return whole(read('HGET', 'pilot_data_used', store)) or 0
+  return bytes_of(read('HGET', 'pilot_data_used', store))
 end
 
 local function reserve(replica, bytes)

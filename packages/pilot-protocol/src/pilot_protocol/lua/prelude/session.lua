@@ -37,8 +37,9 @@ local function whole(text, most_digits)
   return text and #text <= (most_digits or 14) and string.match(text, '^%d+$') and tonumber(text) or nil
 end
 
+-- Without the sign of -0, which Redis does not take for a number.
 local function digits(number)
-  return string.format('%.0f', number)
+  return string.format('%.0f', number + 0)
 end
 
 -- In pieces: Lua hands over some thousand values at most.

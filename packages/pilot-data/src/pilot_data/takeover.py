@@ -1,0 +1,62 @@
+"""What somebody else has to know to finish a replica whose maker has ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+
+from pilot_protocol.states import is_final
+
+from .catalogue import Catalogue
+from .entries import Entry
+from .origins import Lot, lots_of, record_of
+
+logger = logging.getLogger(__name__)
+
+Replica = tuple[str, str]
+"""A data unit and a Pilot-Data."""
+
+
+def unfinished(catalogue: Catalogue, stores: Collection[str]) -> list[Replica]:
+    """Return the replicas at some Pilot-Data that are asked for and not made yet, by whomever."""
+    found: list[Replica] = []
+    for name in catalogue.list_data_units():
+        unit = catalogue.data_unit(name)
+        if unit is not None and not is_final(unit.state):
+            found += [(name, at) for at, known in unit.replicas.items() if at in stores and known.is_in_work]
+    return found
+
+
+def lots_left(catalogue: Catalogue, data_unit: str, present: dict[str, Entry]) -> Sequence[Lot]:
+    """Return where the files come from that a replica still lacks: from what the description names.
+
+    Files that were being added when their maker ended are named nowhere: those that have not arrived are forgotten. What
+    the description names is listed again if any of it is missing, since it may have changed meanwhile.
+
+    Args:
+        catalogue: Knows the files, and is told what has become of them.
+        data_unit: Their data unit.
+        present: What has arrived, by path.
+
+    Raises:
+        DescriptionError: The description names two files of the same name.
+        TransferError: What it names is not there any more, or cannot be read from this machine.
+    """
+    missing = [
+        file for file in catalogue.files(data_unit) if not _is_there(file.size, present.get(file.path))
+    ]
+    added = [file.path for file in missing if file.part > 0]
+    if added:
+        logger.warning("files.forgotten %s: %s were being added by a process that has ended; add them again",
+                       data_unit, added, extra={"action": "files.forgotten"})  # fmt: skip
+        catalogue.remove_files(data_unit, added)
+    if len(added) == len(missing):
+        return []
+    unit = catalogue.data_unit(data_unit)
+    lots = lots_of(unit.description.get("file_urls", []) if unit is not None else [])
+    catalogue.put_files(data_unit, [record_of(item, part=0) for lot in lots for item in lot.items])
+    return lots
+
+
+def _is_there(size: int, entry: Entry | None) -> bool:
+    return entry is not None and (entry.size == size or bool(entry.link) or entry.is_folder)
