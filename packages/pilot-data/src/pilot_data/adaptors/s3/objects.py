@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pilot_data.errors import ConnectionLostError, TransferError
+from pilot_data.errors import ChecksumError, ConnectionLostError, LoginError, TransferError
 
-from .etags import header_of
+from .etags import header_of, is_md5
 from .keys import MIB, fits_xml
 from .s3_errors import told
 
@@ -82,6 +82,8 @@ class Bucket:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
         with told(f"cannot list {self.shown(prefix)}"):
             for page in pages:
+                if "IsTruncated" not in page:
+                    raise _no_s3(self.shown(prefix))
                 for found in page.get("Contents", ()):
                     yield _listed(found)
 
@@ -115,10 +117,21 @@ class Bucket:
             data: The content.
             digest: Its MD5, which the service compares before it keeps anything.
             metadata: What to tell of it.
+
+        Raises:
+            ChecksumError: The service has kept another content, which is removed.
         """
         with told(f"cannot write {self.shown(key)}"):
-            self.client.put_object(
+            answer = self.client.put_object(
                 Bucket=self.name, Key=key, Body=data, ContentMD5=header_of(digest), Metadata=dict(metadata)
+            )
+        etag = _bare(answer.get("ETag", ""))
+        if not etag:
+            raise _no_s3(self.shown(key))
+        if is_md5(etag) and not has_foreign_key(answer) and etag != digest.hex():
+            self.delete([key])
+            raise ChecksumError(
+                f"{self.shown(key)} arrived with MD5 {etag}, not {digest.hex()}; it was not kept"
             )
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -169,6 +182,10 @@ def _answered(key: str, answer: Mapping[str, Any]) -> StoredObject:
 def has_foreign_key(answer: Mapping[str, Any]) -> bool:
     """Return whether an object is encrypted such that its ETag is no MD5."""
     return "SSECustomerAlgorithm" in answer or answer.get("ServerSideEncryption", "AES256") != "AES256"
+
+
+def _no_s3(what: str) -> LoginError:
+    return LoginError(f"{what}: what answers is no S3 service; check endpoint_url")
 
 
 def _bare(etag: str) -> str:

@@ -56,10 +56,12 @@ class Uploads:
         pages = self._client.get_paginator("list_multipart_uploads").paginate(
             Bucket=self._bucket.name, Prefix=prefix
         )
-        with told(f"cannot list the uploads to {self._bucket.shown(prefix)}"):
-            for page in pages:
-                for found in page.get("Uploads", ()):
-                    yield Upload(found["Key"], found["UploadId"])
+        try:
+            with told(f"cannot list the uploads to {self._bucket.shown(prefix)}"):
+                found = (upload for page in pages for upload in page.get("Uploads", ()))
+                yield from (Upload(upload["Key"], upload["UploadId"]) for upload in found)
+        except UploadGoneError:  # how rclone says that there are none
+            return
 
     def of(self, key: str) -> list[Upload]:
         """Return the uploads of one key."""

@@ -123,7 +123,7 @@ class LargePut:
             known = [(upload, self._uploads.parts(upload)) for upload in self._uploads.of(key)]
         except (AccessDeniedError, UploadGoneError):  # to begin anew is allowed without this permission
             return []
-        fitting = [found for found in known if not found[1] or _begins(found[1], first)]
+        fitting = [found for found in known if 1 not in found[1] or found[1][1].has(*first)]
         return sorted(fitting, key=lambda found: -len(found[1]))
 
     def _standing(self, key: str) -> str | None:
@@ -221,7 +221,3 @@ def _digests(source: SourceFile, size: int) -> Iterator[tuple[bytes, int]]:
             yield found.digest(), count
         if count < size:
             return
-
-
-def _begins(parts: dict[int, Part], first: tuple[bytes, int]) -> bool:
-    return 1 in parts and parts[1].has(*first)
