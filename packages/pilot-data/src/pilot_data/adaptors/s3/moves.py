@@ -21,7 +21,15 @@ _Move = Callable[[Item], str]
 """Moves a file, and returns its SHA-256."""
 
 
-def each(pool: Executor, items: Sequence[Item], small: _Move, large: _Move, job: Job) -> Iterator[Outcome]:
+def each(
+    pool: Executor,
+    items: Sequence[Item],
+    small: _Move,
+    large: _Move,
+    job: Job,
+    *,
+    alone_above: int = SMALL,
+) -> Iterator[Outcome]:
     """Move files, and yield how each went.
 
     Args:
@@ -30,13 +38,14 @@ def each(pool: Executor, items: Sequence[Item], small: _Move, large: _Move, job:
         small: Moves one.
         large: Moves one.
         job: What to keep to.
+        alone_above: Bytes above which a file is a large one.
 
     Raises:
         TransferError: The storage as a whole fails; raised when all that has landed is told.
     """
     failures: list[TransferError] = []
-    few = [item for item in items if item.entry.size > SMALL]
-    many = [item for item in items if item.entry.size <= SMALL]
+    few = [item for item in items if item.entry.size > alone_above]
+    many = [item for item in items if item.entry.size <= alone_above]
     yield from _together(pool, many, small, job, failures)
     for item in few:
         if failures:

@@ -134,6 +134,16 @@ class Bucket:
                 f"{self.shown(key)} arrived with MD5 {etag}, not {digest.hex()}; it was not kept"
             )
 
+    def copy(self, source: Mapping[str, str], key: str) -> None:
+        """Store another object's content and metadata.
+
+        Args:
+            source: Names of its ``Bucket`` and ``Key``.
+            key: Where.
+        """
+        with told(f"cannot copy to {self.shown(key)}"):
+            self.client.copy_object(Bucket=self.name, Key=key, CopySource=dict(source))
+
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; missing ones are no error."""
         together = [key for key in keys if fits_xml(key)]

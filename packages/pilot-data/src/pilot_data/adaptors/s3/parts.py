@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pilot_data.errors import ChecksumError
+from pilot_data.errors import ChecksumError, TransferError
 
 from .etags import header_of, is_md5
 from .objects import Bucket, has_foreign_key
@@ -122,7 +122,13 @@ class Uploads:
                 CopySource=dict(source),
                 CopySourceRange=f"bytes={start}-{end - 1}",
             )
-        return Part(number, end - start, answer["CopyPartResult"].get("ETag", ""))
+        etag = answer["CopyPartResult"].get("ETag", "")
+        if not etag:
+            raise TransferError(
+                f"cannot copy to {self._bucket.shown(upload.key)}: the service does not copy objects in parts; "
+                "move it through this machine"
+            )
+        return Part(number, end - start, etag)
 
     def finish(self, upload: Upload, parts: list[Part]) -> None:
         """Make the object out of its parts."""

@@ -15,6 +15,7 @@ from pilot_data.locations import Location
 from pilot_data.storage import Access, Capabilities, Storage
 
 from .client import THREADS, connect
+from .copies import LARGEST, Copy
 from .gets import get_large, get_small
 from .keys import folder_of, is_folder_mark, key_of, path_of
 from .moves import AHEAD, each
@@ -99,6 +100,22 @@ class S3Storage(Storage):
     def free_bytes(self) -> int | None:
         """See `Storage.free_bytes`: S3 does not tell."""
         return None
+
+    def copies_from(self, source: Storage) -> bool:
+        """See `Storage.copies_from`: from buckets of the same service that are entered in the same way."""
+        return isinstance(source, S3Storage) and source.access == self.access
+
+    def copy_many(self, source: Storage, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
+        """See `Storage.copy_many`. An outcome has a checksum where the source's metadata tells it."""
+        if not isinstance(source, S3Storage) or not self.copies_from(source):
+            return super().copy_many(source, items, job)
+        origin, copy = source.bucket, Copy(self.bucket, self._pool, job)
+        prefix = source.location.path
+
+        def move(item: Item) -> str:
+            return copy.run(origin, key_of(prefix, item.entry.path), self._key(item.target), item)
+
+        return each(self._pool, items, move, move, job, alone_above=LARGEST)
 
     def close(self) -> None:
         """See `Storage.close`."""
