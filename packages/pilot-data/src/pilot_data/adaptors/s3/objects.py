@@ -46,14 +46,14 @@ class Opened:
         self._body = body
         self._shown = shown
 
-    def blocks(self) -> Iterator[bytes]:
-        """Yield the content.
+    def blocks(self, size: int = MIB) -> Iterator[bytes]:
+        """Yield the content, so many bytes at a time.
 
         Raises:
             ConnectionLostError: It ended too early.
         """
         with told(f"cannot read {self._shown}"):
-            while data := self._body.read(MIB):
+            while data := self._body.read(size):
                 yield data
 
     def close(self) -> None:
