@@ -62,6 +62,17 @@ class Landing:
         except OSError as error:
             raise translated(error, f"cannot write {self.path}") from None
 
+    def read(self, count: int, offset: int) -> bytes:
+        """Return bytes that have arrived, at most so many.
+
+        Raises:
+            TransferError: The disk does not give them.
+        """
+        try:
+            return os.pread(self._fd, count, offset)
+        except OSError as error:
+            raise translated(error, f"cannot read {self.partial}") from None
+
     def read_again(self) -> None:
         """Let `finish` verify what the disk gives back, not what was written."""
         self._hash = hashlib.sha256()

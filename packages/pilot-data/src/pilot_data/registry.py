@@ -22,6 +22,7 @@ GROUP = "pilot_data.adaptors"
 _OURS = {
     "file": ("pilot_data.adaptors.file", "FileStorage"),
     "globus": ("pilot_data.adaptors.globus.storage", "GlobusStorage"),
+    "s3": ("pilot_data.adaptors.s3.storage", "S3Storage"),
 }
 
 

@@ -55,6 +55,17 @@ class SourceFile(AbstractContextManager["SourceFile"]):
         self._read += len(data)
         return data
 
+    def read_at(self, count: int, offset: int) -> bytes:
+        """Return bytes of a place, at most so many; they are not hashed. May be used by several threads.
+
+        Raises:
+            TransferError: They cannot be read.
+        """
+        try:
+            return os.pread(self._fd, count, offset)
+        except OSError as error:
+            raise translated(error, f"cannot read {self.path}") from None
+
     def finish(self) -> str:
         """Return the SHA-256 of what was read, which is the whole file; empty when none was asked for.
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -13,12 +14,20 @@ from pilot_data.entries import Outcome
 from pilot_data.job import Job
 from pilot_data.storage import Storage
 
+from .sample_files import HARD_NAMES
+
 LARGE = 12 * 1024 * 1024
 """Size of a file that is canceled on its way; more than storages move in one piece."""
 
 
 class StorageFixture:
-    """Derive from it, and give it the fixture ``storage``."""
+    """Derive from it, and give it the fixture ``storage``.
+
+    Attributes:
+        hard_names: Names that the storage keeps as they are.
+    """
+
+    hard_names: ClassVar[tuple[str, ...]] = HARD_NAMES
 
     @pytest.fixture
     def storage(self) -> Storage:

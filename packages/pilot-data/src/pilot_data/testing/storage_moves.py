@@ -12,7 +12,7 @@ from pilot_data.errors import ChangedSourceError, ChecksumError, MissingFileErro
 from pilot_data.job import Job
 from pilot_data.storage import Storage
 
-from .sample_files import HARD_NAMES, MTIME_NS, SIZES, content, read_all, write, write_all
+from .sample_files import MTIME_NS, SIZES, content, read_all, write, write_all
 from .storage_fixture import StorageFixture, failed, landed, sha256
 
 
@@ -20,10 +20,10 @@ class StorageMoves(StorageFixture):
     """Files come and go whole."""
 
     def test_files_of_all_names_come_back_as_they_were(self, storage: Storage, here: str, there: str) -> None:
-        items = write_all(here, HARD_NAMES)
+        items = write_all(here, self.hard_names)
         landed(storage.put_many(here, items, Job()))
         listed = list(storage.list())
-        assert sorted(entry.path for entry in listed) == sorted(HARD_NAMES)
+        assert sorted(entry.path for entry in listed) == sorted(self.hard_names)
         landed(storage.get_many([Item(entry, entry.path) for entry in listed], there, Job()))
         assert read_all(there) == read_all(here)
 

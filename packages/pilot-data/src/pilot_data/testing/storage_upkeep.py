@@ -12,7 +12,7 @@ from pilot_data.errors import CanceledError, MissingFileError
 from pilot_data.job import Job
 from pilot_data.storage import Storage
 
-from .sample_files import HARD_NAMES, content, read_all, write, write_all
+from .sample_files import content, read_all, write, write_all
 from .storage_fixture import LARGE, StorageFixture, canceled_on_the_way, failed, landed, sha256
 
 
@@ -89,21 +89,21 @@ class StorageUpkeep(StorageFixture):
         assert self.leftovers(storage) == ["large"]
 
     def test_checksums_are_those_of_what_is_stored(self, storage: Storage, here: str) -> None:
-        items = write_all(here, HARD_NAMES)
+        items = write_all(here, self.hard_names)
         landed(storage.put_many(here, items, Job()))
-        found = storage.checksums([*HARD_NAMES, "absent"], Job())
+        found = storage.checksums([*self.hard_names, "absent"], Job())
         assert found == {path: sha256(data) for path, data in read_all(here).items()}
 
     def test_removing_files_takes_their_empty_folders_and_no_others(
         self, storage: Storage, here: str
     ) -> None:
-        landed(storage.put_many(here, write_all(here, ["a/b/1", "a/2", "c/3", "line\nbreak"]), Job()))
-        storage.remove_many(["a/b/1", "c/3", "line\nbreak", "absent"])
+        landed(storage.put_many(here, write_all(here, ["a/b/1", "a/2", "c/3", *self.hard_names]), Job()))
+        storage.remove_many(["a/b/1", "c/3", *self.hard_names, "absent"])
         assert [entry.path for entry in storage.list()] == ["a/2"]
         assert self.leftovers(storage) == ["a/2"]
 
     def test_removing_all_leaves_nothing(self, storage: Storage, here: str) -> None:
-        landed(storage.put_many(here, write_all(here, HARD_NAMES), Job()))
+        landed(storage.put_many(here, write_all(here, self.hard_names), Job()))
         with pytest.raises(CanceledError):
             landed(storage.put_many(here, [write(here, "large", content(LARGE))], canceled_on_the_way()))
         storage.remove_all()
