@@ -17,6 +17,7 @@ GROUP = "pilot_data.adaptors"
 
 _OURS = {
     "file": ("pilot_data.adaptors.file", "FileStorage"),
+    "ssh": ("pilot_data.adaptors.ssh.storage", "SshStorage"),
 }
 
 
