@@ -65,7 +65,7 @@ class Arriving:
         if hashes is not None and hashes.follows:
             self._growing = hashes.ask(self.partial, self._item.entry.size)
 
-    def write(self, data: bytes, offset: int) -> Reply:
+    def write(self, data: wire.Buffer, offset: int) -> Reply:
         """Ask for bytes to be written at their place."""
         return self._sftp.write(self.handle, offset, data)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from functools import partial
+from typing import Generic, Protocol, TypeVar
 
 from .replies import Reply
 from .sftp import Sftp
@@ -107,9 +108,9 @@ class Pipeline(Generic[T]):
             replies += self._other.receive(wait=not replies)
         for reply in replies:
             if reply.waiter is not None:
-                self._resume(reply.waiter)
+                reply.waiter()
 
-    def _resume(self, task: Coroutine[Reply, None, Any]) -> None:
+    def _resume(self, task: Task[T]) -> None:
         try:
             reply = task.send(None)
         except StopIteration as end:
@@ -119,7 +120,8 @@ class Pipeline(Generic[T]):
             self._end(task)
             raise
         else:
-            reply.waiter = task
+            # Whoever receives it: another pipeline may run on the channel while this one's results are looked at.
+            reply.waiter = partial(self._resume, task)
 
     def _end(self, task: Task[T]) -> None:
         self._weight -= self._running.pop(task)

@@ -10,7 +10,7 @@ import paramiko
 from pilot_data.errors import AccessDeniedError, ConnectionLostError, MissingFileError, TransferError
 
 from .replies import Reply
-from .sftp_wire import Kind, Status, status
+from .sftp_wire import Kind, Status, status, status_code
 
 _KINDS: dict[int, type[TransferError]] = {
     Status.NO_SUCH_FILE: MissingFileError,
@@ -28,7 +28,7 @@ _WORDS: dict[int, str] = {
 
 def code_of(reply: Reply) -> int:
     """Return the status that a reply holds; `Status.OK` for a reply with content."""
-    return status(reply.body)[0] if reply.kind == Kind.STATUS else Status.OK
+    return status_code(reply.body) if reply.kind == Kind.STATUS else Status.OK
 
 
 def refusal(reply: Reply, what: str) -> TransferError:

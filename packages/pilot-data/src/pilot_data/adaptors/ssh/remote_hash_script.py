@@ -57,12 +57,13 @@ def digest(path: bytes, size: int, questions: Questions) -> str:
 def follow(file: int, size: int, questions: Questions) -> str:
     """Return the SHA-256 of an open file that will have a size."""
     found = hashlib.sha256()
+    block = memoryview(bytearray(_BLOCK))
     count = 0
     while True:
-        data = os.read(file, _BLOCK)
-        if data:
-            found.update(data)
-            count += len(data)
+        got = os.readv(file, [block])
+        if got:
+            found.update(block[:got])
+            count += got
         elif count >= size:
             return found.hexdigest()
         elif os.fstat(file).st_nlink == 0:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
-from typing import Any
+from collections.abc import Callable, Generator
 
 from .sftp_wire import Buffer
 
@@ -14,7 +13,7 @@ class Reply:
     Attributes:
         kind: Of the packet that answers, a `sftp_wire.Kind`; 0 before it has come, -1 for answers of other kinds.
         body: What it says.
-        waiter: The task that goes on when it has come.
+        waiter: Called when it has come: lets the task go on that awaits it.
     """
 
     __slots__ = ("body", "kind", "waiter")
@@ -22,7 +21,7 @@ class Reply:
     def __init__(self) -> None:
         self.kind = 0
         self.body: Buffer = b""
-        self.waiter: Coroutine[Any, Any, Any] | None = None
+        self.waiter: Callable[[], None] | None = None
 
     def __await__(self) -> Generator[Reply, None, Reply]:
         if not self.kind:

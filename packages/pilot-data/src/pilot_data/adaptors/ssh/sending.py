@@ -11,9 +11,12 @@ from pilot_data.source_file import SourceFile
 from .arriving import LARGE, Arriving
 from .replies import Reply
 from .session import Session
+from .sftp_wire import Buffer
 from .streams import ReadAhead
 
 _IN_FLIGHT = 64
+_BLOCKS = 4
+"""Blocks that a thread hands over at once."""
 
 
 async def send(session: Session, source: SourceFile, arriving: Arriving, job: Job) -> None:
@@ -32,14 +35,14 @@ async def send(session: Session, source: SourceFile, arriving: Arriving, job: Jo
     if source.size < LARGE:
         await _send(lambda: source.read(block), arriving, job)
         return
-    ahead = ReadAhead(source, block)
+    ahead = ReadAhead(source, block, _BLOCKS)
     try:
         await _send(ahead.read, arriving, job)
     finally:
         ahead.stop()
 
 
-async def _send(read: Callable[[], bytes], arriving: Arriving, job: Job) -> None:
+async def _send(read: Callable[[], Buffer], arriving: Arriving, job: Job) -> None:
     unconfirmed: deque[tuple[Reply, int]] = deque()
     offset = 0
     while data := read():

@@ -81,7 +81,7 @@ class Sftp(SftpChannel):
         """Read a part of a file."""
         return self.ask(Kind.READ, string(handle), wire.place(offset, count))
 
-    def write(self, handle: bytes, offset: int, data: bytes) -> Reply:
+    def write(self, handle: bytes, offset: int, data: wire.Buffer) -> Reply:
         """Write a part of a file."""
         return self.ask(Kind.WRITE, string(handle) + wire.place(offset, len(data)), data)
 

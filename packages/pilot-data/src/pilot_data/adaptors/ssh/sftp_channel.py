@@ -8,11 +8,11 @@ from typing import Any
 
 import paramiko
 
-from pilot_data.errors import ConnectionLostError
+from pilot_data.errors import ConnectionLostError, TransferError
 
 from .problems import told_as_lost
 from .replies import Reply
-from .sftp_wire import VERSION, Kind, Reader, head, u32
+from .sftp_wire import VERSION, Kind, head, u32
 
 WINDOW = 16 << 20
 """Bytes that a server may send ahead: enough for 400 MB/s at 40 ms."""
@@ -21,7 +21,9 @@ _LARGEST_MESSAGE = 32 << 10
 _ENOUGH = 4 * _LARGEST_MESSAGE
 _LARGEST_PACKET = 1 << 20
 _NUMBERS = 2**32
-_length_kind_number = struct.Struct(">IBI")
+_PIECE = 4 << 20
+_length = struct.Struct(">I")
+_kind_number = struct.Struct(">BI")
 
 
 class SftpChannel:
@@ -48,7 +50,7 @@ class SftpChannel:
         self._queued_bytes = 0
         self._replies: dict[int, Reply] = {}
         self._number = 0
-        self._data: bytes = b""
+        self._data = memoryview(b"")
         self._at = 0
         self.greeting = self._greet()
 
@@ -76,8 +78,6 @@ class SftpChannel:
 
     def receive(self) -> list[Reply]:
         """Wait for answers, and return those that have come."""
-        self._fill(4)
-        self._fill(4 + self._length())
         found = [self._next()]
         while self._has_packet():
             found.append(self._next())
@@ -87,7 +87,7 @@ class SftpChannel:
         """End the conversation, and wait until the server has: nothing that was asked for happens after this."""
         with suppress(paramiko.SSHException, EOFError, OSError):  # a connection that is lost has ended, too
             self._channel.shutdown_write()
-            while self._channel.recv(2 * WINDOW):
+            while self._channel.recv(_PIECE):
                 continue
         self._channel.close()
 
@@ -106,52 +106,57 @@ class SftpChannel:
                 raise EOFError("the server has closed the SFTP channel")
             piece = piece[sent:]
 
-    def _fill(self, count: int) -> None:
-        """Read until so many bytes are there; each byte is copied once, however many pieces a packet comes in."""
-        have = len(self._data) - self._at
-        if have >= count:
-            return
+    def _take(self, count: int) -> bytes | memoryview:
+        """Return the next bytes, just so many; copied only when they came in several pieces.
+
+        Small copies, since joining a megabyte gives Python's lock away, and to get it back takes longer than the copy.
+        """
+        end = self._at + count
+        if end <= len(self._data):
+            found = self._data[self._at : end]
+            self._at = end
+            return found
         parts = [self._data[self._at :]]
+        missing = end - len(self._data)
+        while missing:
+            self._data = self._received()
+            self._at = min(missing, len(self._data))
+            parts.append(self._data[: self._at])
+            missing -= self._at
+        return b"".join(parts)
+
+    def _received(self) -> memoryview:
         with told_as_lost(self.host):
-            while have < count:
-                # All that is there: taking a part would move the rest, each time.
-                part = self._channel.recv(2 * WINDOW)
-                if not part:
-                    raise EOFError("the server has closed the SFTP channel")
-                parts.append(part)
-                have += len(part)
-        self._data, self._at = b"".join(parts), 0
+            data = self._channel.recv(_PIECE)
+            if not data:
+                raise EOFError("the server has closed the SFTP channel")
+        return memoryview(data)
 
     def _has_packet(self) -> bool:
+        """Return whether a packet is there as a whole, so that nothing must be waited for."""
         have = len(self._data) - self._at
-        return have >= 4 and have >= 4 + self._length()
-
-    def _length(self) -> int:
-        return int.from_bytes(self._data[self._at : self._at + 4], "big")
+        return have >= 4 and have >= 4 + _length.unpack_from(self._data, self._at)[0]
 
     def _next(self) -> Reply:
-        length, kind, number = _length_kind_number.unpack_from(self._data, self._at)
-        body = memoryview(self._data)[self._at + 9 : self._at + 4 + length]
-        self._at += 4 + length
+        (length,) = _length.unpack(self._take(4))
+        if not 5 <= length <= _LARGEST_PACKET:
+            raise ConnectionLostError(f"{self.host}: the SFTP server sent a packet of {length} bytes")
+        packet = memoryview(self._take(length))
+        kind, number = _kind_number.unpack_from(packet)
         reply = self._replies.pop(number, None)
         if reply is None:
             raise ConnectionLostError(f"{self.host}: the SFTP server answers what it was not asked")
-        reply.settle(kind, body)
+        reply.settle(kind, packet[5:])
         return reply
 
     def _greet(self) -> bytes:
         with told_as_lost(self.host):
             self._send_piece(memoryview(u32(5) + bytes([Kind.INIT]) + u32(VERSION)))
-        self._fill(9)
-        length = self._length()
-        if self._data[4] != Kind.VERSION or not 5 <= length <= _LARGEST_PACKET:
-            raise ConnectionLostError(
-                f"{self.host}: no SFTP server answers, but {bytes(self._data[:80])!r}; start-up files of the login "
-                "shell must print nothing when it is not interactive",
-                transient=False,
+        begin = bytes(self._take(5))
+        (length,) = _length.unpack_from(begin)
+        if begin[4] != Kind.VERSION or not 5 <= length <= _LARGEST_PACKET:
+            raise TransferError(
+                f"{self.host}: no SFTP server answers, but {begin + bytes(self._data[self._at :][:80])!r}; start-up files "
+                "of the login shell must print nothing when it is not interactive"
             )
-        self._fill(4 + length)
-        reader = Reader(self._data[5 : 4 + length])
-        self._at = 4 + length
-        reader.u32()
-        return self._data[9 : 4 + length]
+        return bytes(self._take(length - 1))[4:]

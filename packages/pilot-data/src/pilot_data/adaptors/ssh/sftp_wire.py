@@ -228,6 +228,11 @@ class Reader:
         return data
 
 
+def status_code(body: Buffer) -> int:
+    """Return the code of a ``STATUS``."""
+    return int(_u32.unpack_from(body)[0])
+
+
 def status(body: Buffer) -> tuple[int, str]:
     """Return the code of a ``STATUS``, and the server's words."""
     reader = Reader(body)

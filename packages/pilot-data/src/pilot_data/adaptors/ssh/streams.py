@@ -12,8 +12,8 @@ from contextlib import suppress
 from pilot_data.landing import Landing
 from pilot_data.source_file import SourceFile
 
-_AHEAD = 16
-"""Blocks that are held between the threads."""
+_AHEAD = 8
+"""Pieces that are held between the threads."""
 
 
 class ReadAhead:
@@ -22,25 +22,31 @@ class ReadAhead:
     Args:
         source: The file.
         block: Bytes in each block but the last.
+        together: Blocks that are read at once.
     """
 
-    def __init__(self, source: SourceFile, block: int) -> None:
+    def __init__(self, source: SourceFile, block: int, together: int) -> None:
         self._source = source
         self._block = block
-        self._blocks: queue.Queue[bytes | BaseException] = queue.Queue(_AHEAD)
+        self._together = together
+        self._pieces: queue.Queue[bytes | BaseException] = queue.Queue(_AHEAD)
+        self._piece = memoryview(b"")
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="pilot-data-read", daemon=True)
         self._thread.start()
 
-    def read(self) -> bytes:
+    def read(self) -> memoryview:
         """Return the next block; nothing at the end.
 
         Raises:
             TransferError: It cannot be read.
         """
-        block = self._blocks.get()
-        if isinstance(block, BaseException):
-            raise block
+        if not self._piece:
+            piece = self._pieces.get()
+            if isinstance(piece, BaseException):
+                raise piece
+            self._piece = memoryview(piece)
+        block, self._piece = self._piece[: self._block], self._piece[self._block :]
         return block
 
     def stop(self) -> None:
@@ -48,18 +54,18 @@ class ReadAhead:
         self._stopped = True
         with suppress(queue.Empty):
             while True:
-                self._blocks.get_nowait()
+                self._pieces.get_nowait()
         self._thread.join()
 
     def _run(self) -> None:
         try:
             while not self._stopped:
-                block = self._source.read(self._block)
-                self._blocks.put(block)
-                if not block:
+                piece = self._source.read(self._block * self._together)
+                self._pieces.put(piece)
+                if not piece:
                     return
         except Exception as error:  # noqa: BLE001 - raised by `read`
-            self._blocks.put(error)
+            self._pieces.put(error)
 
 
 class WriteBehind:
