@@ -23,6 +23,7 @@ _OURS = {
     "file": ("pilot_data.adaptors.file", "FileStorage"),
     "globus": ("pilot_data.adaptors.globus.storage", "GlobusStorage"),
     "s3": ("pilot_data.adaptors.s3.storage", "S3Storage"),
+    "ssh": ("pilot_data.adaptors.ssh.storage", "SshStorage"),
 }
 
 

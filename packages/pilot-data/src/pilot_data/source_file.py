@@ -21,12 +21,17 @@ class SourceFile(AbstractContextManager["SourceFile"]):
         item: The file.
         job: Says whether contents are hashed.
 
+    Attributes:
+        path: Absolute.
+        size: Bytes, as the entry has them.
+
     Raises:
         TransferError: It cannot be opened.
     """
 
     def __init__(self, root: str, item: Item, job: Job) -> None:
         self.path = below(root, item.entry.path)
+        self.size = item.entry.size
         self._entry = item.entry
         self._hash = hashlib.sha256() if job.verifies else None
         self._read = 0

@@ -1,0 +1,160 @@
+"""A file that arrives at a host under a temporary name, and is renamed when it is whole and verified."""
+
+from __future__ import annotations
+
+from pilot_data.entries import Item
+from pilot_data.errors import ChecksumError
+from pilot_data.job import Job
+
+from . import sftp_wire as wire
+from .hashing import checksum
+from .problems import checked, code_of
+from .remote_hashes import hash_in
+from .replies import Reply
+from .session import Session
+from .sftp_wire import Kind, Status
+
+LARGE = 1 << 20
+"""Bytes from which on it is worth to look for what an earlier attempt has left, and to hash a file while it grows."""
+
+_OURS_ALONE = 0o600
+
+
+class Arriving:
+    """A file on its way to a host.
+
+    Args:
+        session: Of the host.
+        item: The file.
+        job: Says whether contents are verified, and whether files are flushed to the disk.
+
+    Attributes:
+        partial: Its path until it is whole.
+        handle: Of the open file.
+        arrived: Bytes that an earlier attempt has left; writing may go on behind them.
+    """
+
+    def __init__(self, session: Session, item: Item, job: Job) -> None:
+        self.path = session.path(item.target)
+        self.partial = session.path(item.partial)
+        self.handle = b""
+        self.arrived = 0
+        self._session = session
+        self._sftp = session.sftp
+        self._item = item
+        self._job = job
+        self._growing: Reply | None = None
+
+    async def open(self) -> None:
+        """Make the file, or open what is left of an earlier attempt.
+
+        Raises:
+            TransferError: The server refuses.
+        """
+        # Until the file is whole it is nobody else's; where its mode is not known, it is that of any new file.
+        mode = _OURS_ALONE if self._item.entry.mode else None
+        reply = await self._sftp.open(self.partial, wire.WRITING | wire.CREATING, mode)
+        if code_of(reply) != Status.OK:
+            raise await self._session.why_not_written(reply, self.path, 1)
+        self.handle = wire.Reader(reply.body).string()
+        if self._item.entry.size < LARGE:
+            return
+        found = await self._session.attributes(self._sftp.fstat(self.handle), "read", self.partial)
+        self.arrived = min(found.size or 0, self._item.entry.size)
+        hashes = self._session.hashes() if self._job.verifies else None
+        if hashes is not None and hashes.follows:
+            self._growing = hashes.ask(self.partial, self._item.entry.size)
+
+    def write(self, data: wire.Buffer, offset: int) -> Reply:
+        """Ask for bytes to be written at their place."""
+        return self._sftp.write(self.handle, offset, data)
+
+    async def written(self, reply: Reply, count: int) -> None:
+        """Await that they are.
+
+        Raises:
+            NoSpaceError: The disk is full.
+            TransferError: The server refuses.
+        """
+        if code_of(await reply) != Status.OK:
+            raise await self._session.why_not_written(reply, self.path, count)
+
+    async def finish(self, expected: str) -> str:
+        """Verify the file and give it its name, mode and time.
+
+        Args:
+            expected: SHA-256 that it must have; empty when only the size is known.
+
+        Returns:
+            Its SHA-256; empty when the job asks for none.
+
+        Raises:
+            ChecksumError: It has another content.
+            TransferError: The server refuses.
+        """
+        entry = self._item.entry
+        facts = wire.attributes(size=entry.size, mode=entry.mode or None, mtime_ns=entry.mtime_ns)
+        asked = [self._sftp.fsetstat(self.handle, facts)]
+        if self._job.durable and self._sftp.syncs:
+            asked.append(self._sftp.sync(self.handle))
+        asked.append(self._sftp.close_handle(self.handle))
+        self.handle = b""
+        for reply in asked:
+            await self._session.ok(reply, "write", self.path)
+        if self._job.verifies and not await self._is(self.partial, expected, self._growing):
+            await self._brought_by_another(expected)
+            return expected
+        renamed = await _renamed(self._session, self.partial, self.path)
+        if code_of(renamed) == Status.NO_SUCH_FILE:
+            await self._brought_by_another(expected)
+        else:
+            checked(renamed, f"cannot write {self._session.shown(self.path)}")
+        return expected
+
+    async def discard(self) -> None:
+        """Remove what has arrived."""
+        if self.handle:
+            await self._sftp.close_handle(self.handle)
+            self.handle = b""
+        await self._sftp.remove(self.partial)
+
+    async def _is(self, path: bytes, expected: str, told: Reply | None) -> bool:
+        """Return whether a file has this content; what was told of it while it grew is looked at first."""
+        if told is not None and hash_in(await told) == expected:
+            return True
+        return await checksum(self._session, path, self._job) == expected
+
+    async def _brought_by_another(self, expected: str) -> None:
+        """Go on if the file stands under its name: somebody else brought the same one, and has renamed it.
+
+        Raises:
+            ChecksumError: It does not.
+        """
+        found = await self._sftp.stat(self.path)
+        size = wire.Reader(found.body).attributes().size if found.kind == Kind.ATTRS else None
+        stands = size == self._item.entry.size
+        if stands and self._job.verifies:
+            stands = await checksum(self._session, self.path, self._job) == expected
+        if not stands:
+            raise ChecksumError(
+                f"{self._session.shown(self.path)} did not arrive with the SHA-256 {expected or 'of its source'}; it was "
+                "not kept"
+            )
+
+
+async def place(session: Session, partial: bytes, path: bytes) -> None:
+    """Rename a file or link to its final name, over what has it.
+
+    Raises:
+        TransferError: The server refuses.
+    """
+    checked(await _renamed(session, partial, path), f"cannot write {session.shown(path)}")
+
+
+async def _renamed(session: Session, partial: bytes, path: bytes) -> Reply:
+    reply = await session.sftp.rename(partial, path)
+    if code_of(reply) != Status.FAILURE or session.sftp.renames_over:
+        return reply
+    # The rename of SFTP's version 3 does not replace files: for a moment there is none.
+    await session.sftp.remove(path)
+    return await session.sftp.rename(partial, path)

@@ -1,0 +1,107 @@
+"""Brings files of a host to this machine, many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pilot_data.entries import Entry, Item, Outcome
+from pilot_data.errors import STORAGE_WIDE, ChangedSourceError, TransferError
+from pilot_data.job import Job
+from pilot_data.landing import Landing, land_other
+
+from . import pipeline
+from . import sftp_wire as wire
+from .fetching import fetch
+from .remote_hashes import hash_in
+from .replies import Reply
+from .session import Session
+
+_SECOND_NS = 10**9
+
+
+class Getting:
+    """Files on their way from a host.
+
+    Args:
+        session: Of the host.
+        root: Local folder, absolute.
+        job: What to keep to.
+    """
+
+    def __init__(self, session: Session, root: str, job: Job) -> None:
+        self._session = session
+        self._sftp = session.sftp
+        self._root = root
+        self._job = job
+
+    def run(self, items: Sequence[Item]) -> Iterator[Outcome]:
+        """Yield how it went with each item, in any order.
+
+        Raises:
+            TransferError: The storage as a whole fails.
+        """
+        self._job.check()
+        hashing = self._job.verifies and any(_needs_hash(item.entry) for item in items)
+        return self._session.run(
+            (pipeline.Job(self._outcome(item), item.entry.size) for item in items), hashing=hashing
+        )
+
+    async def _outcome(self, item: Item) -> Outcome:
+        self._job.check()
+        try:
+            return Outcome(item, await self._get(item))
+        except STORAGE_WIDE:
+            raise
+        except TransferError as error:
+            return Outcome(item, error=error)
+
+    async def _get(self, item: Item) -> str:
+        if item.entry.link or item.entry.is_folder:
+            land_other(self._root, item)
+            return ""
+        path = self._session.path(item.entry.path)
+        told = self._told(item.entry, path)
+        handle = await self._session.handle(self._sftp.open(path, wire.READING), "read", path)
+        try:
+            landing = Landing(self._root, item, self._job)
+            try:
+                return await self._land(item, landing, handle, told)
+            except STORAGE_WIDE:  # worth going on with
+                raise
+            except TransferError:
+                landing.discard()
+                raise
+            finally:
+                landing.close()
+        finally:
+            self._sftp.close_handle(handle)
+
+    def _told(self, entry: Entry, path: bytes) -> Reply | None:
+        """Let the file be hashed where it is while it is on its way, unless its hash is known."""
+        if not self._job.verifies or not _needs_hash(entry):
+            return None
+        hashes = self._session.hashes()
+        return hashes.ask(path) if hashes is not None else None
+
+    async def _land(self, item: Item, landing: Landing, handle: bytes, told: Reply | None) -> str:
+        path = self._session.path(item.entry.path)
+        still = await fetch(self._session, landing, item.entry, handle, self._job)
+        found = await self._session.attributes(still, "read", path)
+        if found.size not in {None, item.entry.size} or _is_newer(found, item.entry):
+            raise ChangedSourceError(
+                f"{self._session.shown(path)} is not the file any more that it was ({found.size} bytes now, "
+                f"{item.entry.size} before); move it when nothing writes to it any more"
+            )
+        expected = item.entry.checksum or (hash_in(await told) if told is not None else "")
+        return landing.finish(expected)
+
+
+def _needs_hash(entry: Entry) -> bool:
+    return not (entry.checksum or entry.link or entry.is_folder)
+
+
+def _is_newer(found: wire.Attributes, entry: Entry) -> bool:
+    """Return whether a file has changed since its entry was made; SFTP knows whole seconds."""
+    return bool(
+        entry.mtime_ns and found.mtime_s is not None and found.mtime_s != entry.mtime_ns // _SECOND_NS
+    )

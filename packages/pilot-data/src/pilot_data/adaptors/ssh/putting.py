@@ -1,0 +1,81 @@
+"""Brings local files, links and empty folders to a host, many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pilot_data.entries import Item, Outcome
+from pilot_data.errors import STORAGE_WIDE, TransferError
+from pilot_data.job import Job
+from pilot_data.source_file import SourceFile
+
+from . import pipeline
+from .arriving import Arriving, place
+from .folders import Folders
+from .sending import send
+from .session import Session, encoded
+
+
+class Putting:
+    """Files on their way to a host.
+
+    Args:
+        session: Of the host.
+        root: Local folder, absolute.
+        job: What to keep to.
+    """
+
+    def __init__(self, session: Session, root: str, job: Job) -> None:
+        self._session = session
+        self._root = root
+        self._job = job
+        self._folders = Folders(session)
+
+    def run(self, items: Sequence[Item]) -> Iterator[Outcome]:
+        """Yield how it went with each item, in any order.
+
+        Raises:
+            TransferError: The storage as a whole fails.
+        """
+        self._job.check()
+        self._folders.make([item.target for item in items])
+        return self._session.run(
+            (pipeline.Job(self._outcome(item), item.entry.size) for item in items), hashing=self._job.verifies
+        )
+
+    async def _outcome(self, item: Item) -> Outcome:
+        self._job.check()
+        try:
+            return Outcome(item, await self._put(item))
+        except STORAGE_WIDE:
+            raise
+        except TransferError as error:
+            return Outcome(item, error=error)
+
+    async def _put(self, item: Item) -> str:
+        if item.entry.is_folder:
+            await self._folders.need(item.target)
+            return ""
+        self._session.path(item.target)
+        if item.entry.link:
+            await self._put_link(item)
+            return ""
+        with SourceFile(self._root, item, self._job) as source:
+            arriving = Arriving(self._session, item, self._job)
+            await self._folders.need_above(item.target)
+            await arriving.open()
+            try:
+                await send(self._session, source, arriving, self._job)
+                return await arriving.finish(source.finish())
+            except STORAGE_WIDE:  # worth going on with
+                raise
+            except TransferError:
+                await arriving.discard()
+                raise
+
+    async def _put_link(self, item: Item) -> None:
+        session, partial = self._session, self._session.path(item.partial)
+        await self._folders.need_above(item.target)
+        await session.sftp.remove(partial)
+        await session.ok(session.sftp.make_link(partial, encoded(item.entry.link)), "make the link", partial)
+        await place(session, partial, session.path(item.target))

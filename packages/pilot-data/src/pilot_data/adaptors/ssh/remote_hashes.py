@@ -1,0 +1,166 @@
+"""Hashes files at the host where they are, by one program there that is asked for many."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from contextlib import suppress
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import paramiko
+
+from pilot_data.errors import ConnectionLostError
+
+from .connection import Connection
+from .problems import told_as_lost
+from .replies import Reply
+
+_PROBE = b"/dev/null"
+_EMPTY = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_PROBE_S = 20.0
+_SHA256 = re.compile(rb"[0-9a-f]{64}")
+_ANSWERED = -1
+
+
+class Tool(NamedTuple):
+    """A way to hash.
+
+    Attributes:
+        command: For any login shell: sh, csh and fish read it alike.
+        takes_sizes: Whether it follows files up to the size that it is told.
+    """
+
+    command: str
+    takes_sizes: bool
+
+
+_EACH = 'xargs -0 -n 1 sh -c \'if test -p "$0"; then echo -; else {} < "$0" 2>/dev/null || echo -; fi\''
+TOOLS = (
+    Tool('python3 -I -S -c "import sys; exec(sys.stdin.buffer.raw.readline())"', takes_sizes=True),
+    Tool(_EACH.format("openssl dgst -sha256 -r"), takes_sizes=False),
+    Tool(_EACH.format("sha256sum"), takes_sizes=False),
+)
+"""Tried in this order. File names go through standard input, and never through what prints names."""
+
+
+class RemoteHashes:
+    """A program at a host that hashes files.
+
+    Args:
+        channel: paramiko's, with the program started.
+        tool: Which one it is.
+        host: How the host is called in errors.
+    """
+
+    def __init__(self, channel: Any, tool: Tool, host: str) -> None:
+        self._channel = channel
+        self._tool = tool
+        self._host = host
+        self._asked: deque[Reply] = deque()
+        self._rest = b""
+
+    @property
+    def open_requests(self) -> int:
+        """How many answers are still to come."""
+        return len(self._asked)
+
+    @property
+    def follows(self) -> bool:
+        """Whether it may be asked for a file that is still being written."""
+        return self._tool.takes_sizes
+
+    def ask(self, path: bytes, size: int = 0) -> Reply:
+        """Ask for a file's hash; see `hash_in`.
+
+        Args:
+            path: Absolute.
+            size: Bytes that it will have; a smaller one is followed as it grows, by a tool that `follows`.
+        """
+        record = b"%d %s\0" % (size, path) if self._tool.takes_sizes else path + b"\0"
+        with told_as_lost(self._host):
+            self._channel.sendall(record)
+        reply = Reply()
+        self._asked.append(reply)
+        return reply
+
+    def receive(self, *, wait: bool) -> list[Reply]:
+        """Return the answers that have come; with ``wait``, at least one.
+
+        Raises:
+            ConnectionLostError: The program has ended.
+        """
+        found: list[Reply] = []
+        while (wait and not found) or self._channel.recv_ready():
+            *lines, self._rest = (self._rest + self._read()).split(b"\n")
+            for line in lines:
+                reply = self._asked.popleft()
+                reply.settle(_ANSWERED, line)
+                found.append(reply)
+        return found
+
+    def starts(self) -> bool:
+        """Return whether the program works: it is asked for a file whose hash is known."""
+        self._channel.settimeout(_PROBE_S)
+        try:
+            if self._tool.takes_sizes:
+                self._channel.sendall(b"exec(%r)\n" % _script())
+            self.ask(_PROBE)
+            # Start-up files of the login shell may have printed something before.
+            while not (_EMPTY in self._rest and self._rest.endswith(b"\n")) and (
+                data := self._channel.recv(4096)
+            ):
+                self._rest += data
+        except (TimeoutError, OSError, paramiko.SSHException, ConnectionLostError):
+            return False
+        works = _EMPTY in self._rest
+        self._rest = b""
+        self._asked.clear()
+        self._channel.settimeout(None)
+        return works
+
+    def close(self) -> None:
+        """End the program: its standard input ends."""
+        with suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.close()
+
+    def _read(self) -> bytes:
+        with told_as_lost(self._host):
+            data: bytes = self._channel.recv(1 << 16)
+            if not data:
+                raise EOFError("the program that hashes files there has ended")
+        return data
+
+
+def hash_in(reply: Reply) -> str:
+    """Return the SHA-256 that was answered; empty where there is no such file."""
+    found = _SHA256.match(reply.body)
+    return found[0].decode() if found else ""
+
+
+def started(connection: Connection) -> RemoteHashes | None:
+    """Return a program that hashes at a host; None where no program may be run, or none of ours is there.
+
+    Raises:
+        ConnectionLostError: The connection is lost.
+    """
+    while connection.hash_tool < len(TOOLS):
+        tool = TOOLS[connection.hash_tool]
+        channel = connection.run(tool.command)
+        if channel is None:
+            connection.hash_tool = len(TOOLS)
+            return None
+        hashes = RemoteHashes(channel, tool, connection.login.name)
+        if hashes.starts():
+            return hashes
+        hashes.close()
+        connection.check()
+        connection.hash_tool += 1
+    return None
+
+
+def _script() -> str:
+    text = files(__package__).joinpath("remote_hash_script.py").read_text("utf-8")
+    return text.replace(
+        "from __future__ import annotations", ""
+    )  # Python 3.6, still found at hosts, has none

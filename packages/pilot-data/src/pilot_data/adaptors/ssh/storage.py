@@ -1,0 +1,127 @@
+"""Folders of hosts that are reached by SSH."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pilot_data.config import DataConfig
+from pilot_data.entries import Entry, Item, Outcome
+from pilot_data.job import Job
+from pilot_data.locations import Location
+from pilot_data.storage import Access, Capabilities, Storage
+
+from . import pipeline
+from . import sftp_wire as wire
+from .connection import Connection
+from .connections import CONNECTIONS
+from .getting import Getting
+from .hashing import checksum
+from .listing import Listing
+from .putting import Putting
+from .removing import Removing
+from .session import Session, encoded
+from .sftp_wire import Kind
+from .ssh_config import Login, SshSettings
+
+
+class SshStorage(Storage):
+    """A folder of a host.
+
+    The host is entered as OpenSSH would: by the user's configuration, keys, agent and known hosts.
+    """
+
+    capabilities = Capabilities(links=True, modes=True, mtimes=True, folders=True, bytes_names=True)
+
+    def __init__(self, location: Location, access: Access) -> None:
+        super().__init__(location, access)
+        self._connection: Connection | None = None
+        self._session: Session | None = None
+
+    def list(self, paths: Sequence[str] = ("",)) -> Iterator[Entry]:
+        """See `Storage.list`."""
+        with self._used() as session:
+            yield from Listing(session).entries(paths)
+
+    def put_many(self, root: str, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
+        """See `Storage.put_many`."""
+        with self._used() as session:
+            yield from Putting(session, root, job).run(items)
+
+    def get_many(self, items: Sequence[Item], root: str, job: Job) -> Iterator[Outcome]:
+        """See `Storage.get_many`."""
+        with self._used() as session:
+            yield from Getting(session, root, job).run(items)
+
+    def checksums(self, paths: Sequence[str], job: Job) -> dict[str, str]:
+        """See `Storage.checksums`."""
+        with self._used() as session:
+
+            async def one(path: str) -> tuple[str, str]:
+                return path, await checksum(session, session.path(path), job)
+
+            found = session.run((pipeline.Job(one(path)) for path in paths), hashing=True)
+            return {path: digest for path, digest in found if digest}
+
+    def remove_many(self, paths: Sequence[str]) -> None:
+        """See `Storage.remove_many`."""
+        with self._used() as session:
+            Removing(session).many(paths)
+
+    def remove_all(self) -> None:
+        """See `Storage.remove_all`."""
+        with self._used() as session:
+            Removing(session).everything()
+
+    def discard_many(self, items: Sequence[Item]) -> None:
+        """See `Storage.discard_many`."""
+        self.remove_many([item.partial for item in items])
+
+    def free_bytes(self) -> int | None:
+        """See `Storage.free_bytes`."""
+        with self._used() as session:
+            folder = session.root
+            while session.sftp.tells_room:
+                reply = session.sftp.answer(session.sftp.room(encoded(folder)))
+                if reply.kind == Kind.EXTENDED_REPLY:
+                    return wire.room(reply.body).free_bytes
+                if folder == "/":
+                    return None
+                folder = os.path.dirname(folder)
+            return None
+
+    def close(self) -> None:
+        """See `Storage.close`."""
+        self._end_session()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            CONNECTIONS.give_back(connection)
+
+    @contextmanager
+    def _used(self) -> Iterator[Session]:
+        """Give a session that is idle; what ends in the middle of something ends the session."""
+        try:
+            yield self._opened()
+        except BaseException:
+            self._end_session()
+            raise
+
+    def _opened(self) -> Session:
+        if self._connection is not None and not self._connection.is_alive:
+            self.close()
+        if self._connection is None:
+            self._connection = CONNECTIONS.lease(self._login())
+        if self._session is None:
+            self._session = Session(self._connection, self.location.path)
+        return self._session
+
+    def _login(self) -> Login:
+        place = self.location
+        settings = SshSettings(DataConfig.from_environment())
+        return settings.login(place.host, place.user, place.port, self.access.userkey)
+
+    def _end_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
