@@ -25,7 +25,7 @@ from .workers import in_order
 
 # In memory, since what comes is written in order, so that a file never has holes. Each request takes boto3 some
 # milliseconds of CPU: smaller ranges are slower.
-_RANGE = 16 * MIB
+_RANGE = 12 * MIB
 _RANGES_AHEAD = 4
 
 
