@@ -32,7 +32,8 @@ PEERS = ("pilot-data-bundled", "pilot-data", "boto3", "s5cmd", "rclone")
 OURS = """
 import json, os, resource, sys, time
 from dataclasses import asdict, replace
-from pilot_data.bundling import Wanted, get_bundled, put_bundled
+from pilot_data.bundle_gets import Wanted, get_bundled
+from pilot_data.bundle_puts import put_bundled
 from pilot_data.bundles import Place
 from pilot_data.entries import Entry, Item
 from pilot_data.job import Job

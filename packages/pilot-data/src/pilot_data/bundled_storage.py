@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
+from .bundle_gets import Wanted, get_bundled
 from .bundle_index import Bundled, decode, encode, list_of
+from .bundle_puts import Stored, put_bundled
 from .bundles import FOLDER
-from .bundling import Stored, Wanted, get_bundled, put_bundled
 from .entries import Entry, Item, Outcome
 from .errors import MissingFileError, TransferError
 from .job import Job
@@ -46,17 +46,14 @@ class BundledStorage(Storage):
             raise MissingFileError(f"there is nothing at {', '.join(map(repr, paths))} of {self.location}")
 
     def put_many(self, root: str, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
-        """See `Storage.put_many`. What is bundled has landed when the list of its bundle has."""
+        """See `Storage.put_many`."""
         with _spool() as spool:
             stored = list(put_bundled(self.inner, root, items, job, spool))
-            by_bundle: dict[str, Any] = {}
-            for one in stored:
-                if one.place is not None:
-                    by_bundle.setdefault(one.place.bundle, []).append(_bundled(one))
-            self._put_lists(by_bundle, spool, job)
-        self._drop([one.outcome.item.target for one in stored if one.outcome.error is None], by_bundle)
-        for files in by_bundle.values():
-            self._known().update((file.entry.path, file) for file in files)
+        bundles = {one.place.bundle for one in stored if one.place is not None}
+        self._drop([one.outcome.item.target for one in stored if one.outcome.error is None], bundles)
+        self._known().update(
+            (one.outcome.item.target, _bundled(one)) for one in stored if one.place is not None
+        )
         for one in stored:
             yield one.outcome
 
@@ -151,7 +148,13 @@ class BundledStorage(Storage):
         return self._index
 
     def _read_lists(self) -> dict[str, Bundled]:
-        lists = [entry for entry in present_below(self.inner, FOLDER) if entry.path.endswith(list_of(""))]
+        present = {entry.path: entry for entry in present_below(self.inner, FOLDER)}
+        # A list without its bundle is of one that has not arrived.
+        lists = [
+            entry
+            for path, entry in present.items()
+            if path.removesuffix(list_of("")) in present.keys() - {path}
+        ]
         found: dict[str, Bundled] = {}
         with _spool() as spool:
             items = [Item(entry, str(number)) for number, entry in enumerate(lists)]
