@@ -53,12 +53,8 @@ class Putting:
             return Outcome(item, error=error)
 
     async def _put(self, item: Item) -> str:
-        if item.entry.is_folder:
-            await self._folders.need(item.target)
-            return ""
-        self._session.path(item.target)
-        if item.entry.link:
-            await self._put_link(item)
+        if item.entry.is_folder or item.entry.link:
+            await put_other(self._session, self._folders, item)
             return ""
         with SourceFile(self._root, item, self._job) as source:
             arriving = Arriving(self._session, item, self._job)
@@ -73,9 +69,23 @@ class Putting:
                 await arriving.discard()
                 raise
 
-    async def _put_link(self, item: Item) -> None:
-        session, partial = self._session, self._session.path(item.partial)
-        await self._folders.need_above(item.target)
-        await session.sftp.remove(partial)
-        await session.ok(session.sftp.make_link(partial, encoded(item.entry.link)), "make the link", partial)
-        await place(session, partial, session.path(item.target))
+
+async def put_other(session: Session, folders: Folders, item: Item) -> None:
+    """Make a symbolic link or an empty folder, in place of a file or link of that name.
+
+    Args:
+        session: Of the host.
+        folders: Makes those above it.
+        item: What is to be made.
+
+    Raises:
+        TransferError: The server refuses.
+    """
+    if item.entry.is_folder:
+        await folders.need(item.target)
+        return
+    path, partial = session.path(item.target), session.path(item.partial)
+    await folders.need_above(item.target)
+    await session.sftp.remove(partial)
+    await session.ok(session.sftp.make_link(partial, encoded(item.entry.link)), "make the link", partial)
+    await place(session, partial, path)

@@ -41,7 +41,7 @@ class Session:
         self.sftp: Sftp = connection.sftp()
         self._hashes: RemoteHashes | None = None
         self._may_hash = True
-        self.root = self._absolute(root)
+        self.root = self.absolute(root)
 
     @property
     def host(self) -> str:
@@ -126,7 +126,12 @@ class Session:
             self._hashes.close()
         self.sftp.end()
 
-    def _absolute(self, root: str) -> str:
+    def absolute(self, root: str) -> str:
+        """Return a location's path with what ``~`` means there. Only when no answer is waited for.
+
+        Raises:
+            TransferError: There is no such home.
+        """
         if not root.startswith("~"):
             return root
         user, _, rest = root[1:].partition("/")

@@ -89,7 +89,7 @@ class SftpChannel:
             self._channel.shutdown_write()
             while self._channel.recv(_PIECE):
                 continue
-        self._channel.close()
+            self._channel.close()
 
     def _send(self, count: int) -> None:
         data = memoryview(b"".join(self._queued))

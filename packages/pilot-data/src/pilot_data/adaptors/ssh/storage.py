@@ -16,6 +16,7 @@ from . import pipeline
 from . import sftp_wire as wire
 from .connection import Connection
 from .connections import CONNECTIONS
+from .copying import Copying
 from .getting import Getting
 from .hashing import checksum
 from .listing import Listing
@@ -90,6 +91,18 @@ class SshStorage(Storage):
                     return None
                 folder = os.path.dirname(folder)
             return None
+
+    def copies_from(self, source: Storage) -> bool:
+        """See `Storage.copies_from`: at the same host, for the same user, if its server can."""
+        if not isinstance(source, SshStorage) or source._login() != self._login():  # noqa: SLF001 - of this class
+            return False
+        with self._used() as session:
+            return session.sftp.copies_data
+
+    def copy_many(self, source: Storage, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
+        """See `Storage.copy_many`."""
+        with self._used() as session:
+            yield from Copying(session, session.absolute(source.location.path), job).run(items)
 
     def close(self) -> None:
         """See `Storage.close`."""
