@@ -22,7 +22,7 @@ from .ssh_config import Login
 _LOG = "pilot_data.ssh"
 _KEEPALIVE_S = 15
 _SILENCE_MS = 60_000
-_MESSAGE = 128 << 10
+_MESSAGE = 64 << 10
 _FAST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 _SLOW = ("aes128-ctr", "aes192-ctr", "aes256-ctr")
 

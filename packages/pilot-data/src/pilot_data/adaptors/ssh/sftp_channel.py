@@ -21,7 +21,7 @@ _LARGEST_MESSAGE = 32 << 10
 _ENOUGH = 4 * _LARGEST_MESSAGE
 _LARGEST_PACKET = 1 << 20
 _NUMBERS = 2**32
-_PIECE = 4 << 20
+_PIECE = 1 << 20
 _length = struct.Struct(">I")
 _kind_number = struct.Struct(">BI")
 
