@@ -9,7 +9,7 @@ from typing import Any
 
 import paramiko
 
-from pilot_data.errors import ConnectionLostError, LoginError, TransferError
+from pilot_data.errors import BusyError, ConnectionLostError, LoginError, TransferError
 
 from .authentication import authenticate
 from .host_keys import KnownHosts
@@ -115,9 +115,14 @@ class Connection:
             self._via.close()
 
     def _channel(self) -> Any:
-        return self._transport.open_session(
-            window_size=WINDOW, max_packet_size=_MESSAGE, timeout=self.login.connect_s
-        )
+        try:
+            return self._transport.open_session(
+                window_size=WINDOW, max_packet_size=_MESSAGE, timeout=self.login.connect_s
+            )
+        except paramiko.ChannelException as error:
+            raise BusyError(
+                f"{self.login.name} takes no more sessions over one connection (MaxSessions in sshd_config): {error.text}"
+            ) from None
 
     def _enter(self) -> None:
         login = self.login

@@ -17,7 +17,7 @@ from .session import Session
 from .sftp_wire import Buffer, Status
 from .streams import WriteBehind
 
-_LARGE = 1 << 20
+LARGE = 1 << 20
 _IN_FLIGHT = 64
 Write = Callable[[Buffer, int], None]
 
@@ -39,7 +39,7 @@ async def fetch(session: Session, landing: Landing, entry: Entry, handle: bytes,
         TransferError: It cannot be read, or not be written here.
     """
     fetching = _Fetching(session, entry, handle, job)
-    if entry.size < _LARGE:
+    if entry.size < LARGE:
         return await fetching.run(landing.write, landing.arrived)
     behind = WriteBehind(landing)
     try:

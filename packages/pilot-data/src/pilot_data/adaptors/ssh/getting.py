@@ -11,7 +11,7 @@ from pilot_data.landing import Landing, land_other
 
 from . import pipeline
 from . import sftp_wire as wire
-from .fetching import fetch
+from .fetching import LARGE, fetch
 from .remote_hashes import hash_in
 from .replies import Reply
 from .session import Session
@@ -60,7 +60,8 @@ class Getting:
             land_other(self._root, item)
             return ""
         path = self._session.path(item.entry.path)
-        told = self._told(item.entry, path)
+        # A large file is hashed there while it is on its way; a small one does not wait for what hashes to be started.
+        told = self._told(item.entry, path) if item.entry.size >= LARGE else None
         handle = await self._session.handle(self._sftp.open(path, wire.READING), "read", path)
         try:
             landing = Landing(self._root, item, self._job)
@@ -77,7 +78,7 @@ class Getting:
             self._sftp.close_handle(handle)
 
     def _told(self, entry: Entry, path: bytes) -> Reply | None:
-        """Let the file be hashed where it is while it is on its way, unless its hash is known."""
+        """Let the file be hashed where it is, unless its hash is known."""
         if not self._job.verifies or not _needs_hash(entry):
             return None
         hashes = self._session.hashes()
@@ -92,6 +93,7 @@ class Getting:
                 f"{self._session.shown(path)} is not the file any more that it was ({found.size} bytes now, "
                 f"{item.entry.size} before); move it when nothing writes to it any more"
             )
+        told = told or self._told(item.entry, path)
         expected = item.entry.checksum or (hash_in(await told) if told is not None else "")
         return landing.finish(expected)
 

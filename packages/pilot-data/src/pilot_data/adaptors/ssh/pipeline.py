@@ -54,10 +54,10 @@ class Pipeline(Generic[T]):
 
     Args:
         sftp: Where their requests go.
-        other: Another source of replies that they await; None for none.
+        other: Another source of replies that they await.
     """
 
-    def __init__(self, sftp: Sftp, other: Answers | None = None) -> None:
+    def __init__(self, sftp: Sftp, other: Answers) -> None:
         self._sftp = sftp
         self._at_once = min(AT_ONCE, sftp.limits.handles)
         self._other = other
@@ -104,7 +104,7 @@ class Pipeline(Generic[T]):
         """Wait for replies, and let the tasks that awaited them go on."""
         self._sftp.flush()
         replies = self._sftp.receive() if self._sftp.open_requests else []
-        if self._other is not None and self._other.open_requests:
+        if self._other.open_requests:
             replies += self._other.receive(wait=not replies)
         for reply in replies:
             if reply.waiter is not None:

@@ -13,10 +13,11 @@ from . import sftp_wire as wire
 from .connection import Connection
 from .pipeline import Job, Pipeline, Task
 from .problems import checked, code_of, refusal
-from .remote_hashes import RemoteHashes, started
+from .remote_hashes import RemoteHashes
 from .replies import Reply
 from .sftp import Sftp
 from .sftp_wire import Kind, Status
+from .starting_hashes import StartingHashes
 
 T = TypeVar("T")
 
@@ -39,8 +40,8 @@ class Session:
     def __init__(self, connection: Connection, root: str) -> None:
         self.connection = connection
         self.sftp: Sftp = connection.sftp()
+        self._starting: StartingHashes | None = None
         self._hashes: RemoteHashes | None = None
-        self._may_hash = True
         self.root = self.absolute(root)
 
     @property
@@ -65,14 +66,29 @@ class Session:
 
     def hashes(self) -> RemoteHashes | None:
         """Return a program that hashes files there, started if need be; None where none may be run."""
-        if self._hashes is None and self._may_hash:
-            self._hashes = started(self.connection)
-            self._may_hash = self._hashes is not None
+        if self._hashes is None:
+            self._hashes = self._started().found()
         return self._hashes
 
+    @property
+    def open_requests(self) -> int:
+        """How many answers of that program are still to come."""
+        return self._hashes.open_requests if self._hashes is not None else 0
+
+    def receive(self, *, wait: bool) -> list[Reply]:
+        """Return the answers of that program that have come; with ``wait``, at least one."""
+        return self._hashes.receive(wait=wait) if self._hashes is not None else []
+
     def run(self, jobs: Iterable[Job[T]], *, hashing: bool = False) -> Iterator[T]:
-        """Run tasks side by side; see `Pipeline.run`. When it does not come to its end, the session must be closed."""
-        return Pipeline[T](self.sftp, self.hashes() if hashing else None).run(jobs)
+        """Run tasks side by side; see `Pipeline.run`. When it does not come to its end, the session must be closed.
+
+        Args:
+            jobs: The tasks.
+            hashing: Whether they will ask for hashes, so that what answers is started beside them.
+        """
+        if hashing:
+            self._started()
+        return Pipeline[T](self.sftp, self).run(jobs)
 
     def run_one(self, task: Task[T]) -> T:
         """Run one task, and return what it returns."""
@@ -122,9 +138,14 @@ class Session:
 
     def close(self) -> None:
         """End what runs at the host for this storage, and wait until nothing more happens there."""
-        if self._hashes is not None:
-            self._hashes.close()
+        if self._starting is not None:
+            self._starting.close()
         self.sftp.end()
+
+    def _started(self) -> StartingHashes:
+        if self._starting is None:
+            self._starting = StartingHashes(self.connection)
+        return self._starting
 
     def absolute(self, root: str) -> str:
         """Return a location's path with what ``~`` means there. Only when no answer is waited for.

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from pilot_data.config import DataConfig
 from pilot_data.entries import Entry, Item, Outcome
+from pilot_data.errors import ConnectionLostError
 from pilot_data.job import Job
 from pilot_data.locations import Location
 from pilot_data.storage import Access, Capabilities, Storage
@@ -116,6 +117,12 @@ class SshStorage(Storage):
         """Give a session that is idle; what ends in the middle of something ends the session."""
         try:
             yield self._opened()
+        except ConnectionLostError:
+            # Whoever shares the connection has lost it, too, and nobody gets it again.
+            if self._connection is not None:
+                self._connection.close()
+            self.close()
+            raise
         except BaseException:
             self._end_session()
             raise
