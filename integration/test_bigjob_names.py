@@ -1,4 +1,4 @@
-"""Every name, method, keyword argument, key and state of BigJob's compute API is there."""
+"""Every name, method, keyword argument, key and state of BigJob's compute API and of its Pilot-Data is there."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ NAMES = [
     "PilotError",
     "State",
     "PilotComputeDescription",
+    "PilotDataService",
+    "PilotData",
+    "DataUnit",
+    "PilotDataDescription",
+    "DataUnitDescription",
     "ComputeUnitDescription",
     "version",
     "application_id",
@@ -30,6 +35,11 @@ METHODS = {
     "ComputeUnit": "get_id get_url get_state wait cancel get_details get_local_working_directory",
     "ComputeDataService": """add_pilot_compute_service remove_pilot_compute_service submit_compute_unit
         list_pilot_compute list_compute_units wait cancel get_id get_details get_state get_url""",
+    "PilotDataService": "create_pilot list_pilots wait cancel get_id get_url",
+    "PilotData": """submit_data_unit put_du get_du export_du copy_du remove_du url_for_du list_data_units get_state get_url
+        wait cancel""",
+    "DataUnit": """add_files remove_files list export add_pilot_data get_pilot_data list_pilot_data get_id get_state get_url
+        wait cancel""",
 }
 
 KEYWORDS = {
@@ -37,6 +47,14 @@ KEYWORDS = {
     "PilotCompute": "pilot_url",
     "ComputeUnit": "cu_url",
     "ComputeDataService": "cds_url",
+    "PilotDataService": "coordination_url pds_url",
+    "PilotData": "pd_url",
+    "DataUnit": "du_url",
+    "PilotDataService.create_pilot": "pilot_data_description",
+    "PilotData.submit_data_unit": "data_unit_description data_unit",
+    "PilotData.export_du": "data_unit target_url",
+    "DataUnit.export": "target_url",
+    "DataUnit.add_pilot_data": "pilot_data",
     "PilotComputeService.create_pilot": "pilot_compute_description",
     "PilotCompute.submit_compute_unit": "compute_unit_description",
     "ComputeDataService.submit_compute_unit": "compute_unit_description",
@@ -73,6 +91,19 @@ OLD_PILOT_KEYS = {
     "output": "out",
     "error": "err",
     "allocation": "TG-1",
+}
+
+DATA_KEYS = {
+    "service_url": "ssh://host/data",
+    "size": 100,
+    "affinity_datacenter_label": "eu-de-south",
+    "affinity_machine_label": "mymachine",
+    "userkey": "/key",
+}
+DATA_UNIT_KEYS = {
+    "file_urls": ["ssh://host/data/file"],
+    "affinity_datacenter_label": "eu-de-south",
+    "affinity_machine_label": "mymachine",
 }
 
 UNIT_KEYS = {
@@ -142,6 +173,20 @@ def test_pilot_key(key: str, value: object) -> None:
 @pytest.mark.parametrize(("key", "value"), [*UNIT_KEYS.items(), *OLD_UNIT_KEYS.items()])
 def test_unit_key(key: str, value: object) -> None:
     description = pilot.ComputeUnitDescription()
+    setattr(description, key, value)
+    assert description[key] == getattr(description, key) == value
+
+
+@pytest.mark.parametrize(("key", "value"), DATA_KEYS.items())
+def test_pilot_data_key(key: str, value: object) -> None:
+    description = pilot.PilotDataDescription()
+    setattr(description, key, value)
+    assert description[key] == getattr(description, key) == value
+
+
+@pytest.mark.parametrize(("key", "value"), DATA_UNIT_KEYS.items())
+def test_data_unit_key(key: str, value: object) -> None:
+    description = pilot.DataUnitDescription()
     setattr(description, key, value)
     assert description[key] == getattr(description, key) == value
 

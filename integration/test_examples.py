@@ -37,6 +37,13 @@ OUTPUT = {
     "reconnect_pilot.py": (
         "second process: hello from another process\nfirst process: the pilot has run 1 unit for the second\n"
     ),
+    "data_units.py": (
+        "file                         bytes  replicas  exported copy\n"
+        "results/run-1/energies.dat     679         2  same content\n"
+        "results/run-2/energies.dat    1634         2  same content\n"
+        "results/run-3/energies.dat    2551         2  same content\n"
+        "Running: 4864 bytes at each of 2 places\n"
+    ),
     "reconnect_unit.py": "slow one: Done, it computed\n",
 }
 """What each example prints; a regular expression where it is not always the same."""

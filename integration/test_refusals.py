@@ -16,8 +16,6 @@ ABSENT = {
     "files of a unit": "run({'file_transfer': ['ssh://host/file > SUBJOB_WORK_DIR']})",
     "input data": f"run({{'input_data': ['{DATA_UNIT}']}})",
     "output data": f"run({{'output_data': [{{'{DATA_UNIT}': ['std*']}}]}})",
-    "Pilot-Data": "import pilot; pilot.PilotDataService",
-    "data units": "import pilot; pilot.DataUnit",
     "submitting a data unit": "work.submit_data_unit({'file_urls': []})",
 }
 

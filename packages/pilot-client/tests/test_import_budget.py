@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import sys
 import pytest
 
 import pilot
-from pilot_protocol.errors import PilotError
 
 HEAVY = (
     "redis",
@@ -63,13 +63,33 @@ def test_names_that_never_meant_anything_say_so(name: str) -> None:
         getattr(pilot, name)("redis://localhost")
 
 
-@pytest.mark.parametrize(
-    "name", ["PilotDataService", "PilotData", "DataUnit", "PilotDataDescription", "DataUnitDescription"]
-)
-def test_pilot_data_is_refused_clearly(name: str) -> None:
-    with pytest.raises(PilotError, match=f"{name}: Pilot-Data is not part of this version"):
-        getattr(pilot, name)
-    assert name not in dir(pilot)
+DATA_NAMES = ("PilotDataService", "PilotData", "DataUnit")
+
+
+@pytest.mark.parametrize("name", DATA_NAMES)
+def test_names_of_pilot_data_are_given_on(name: str) -> None:
+    found = getattr(pilot, name)
+    assert found is getattr(importlib.import_module("pilot_data"), name)
+    assert name in dir(pilot)
+
+
+@pytest.mark.parametrize("name", DATA_NAMES)
+def test_without_pilot_data_the_error_says_what_to_install(name: str) -> None:
+    program = f"""
+import sys
+sys.modules["pilot_data"] = None  # as if it were not installed
+import pilot
+assert "{name}" not in dir(pilot)
+from pilot import *
+try:
+    pilot.{name}
+except PilotError as error:
+    print(type(error).__name__, error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == (
+        f"MissingExtraError {name} needs the extra 'data'; type: pip install 'pilot-client[data]'\n"
+    )
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -38,9 +38,9 @@ def test_a_file_that_cannot_be_read_is_named(record: bytes) -> None:
 @pytest.mark.parametrize(
     ("letters", "wanted", "state"),
     [
-        ("", 1, "Pending"), ("P", 1, "Pending"), ("R", 1, "Pending"), ("D", 1, "Running"), ("D", 2, "Pending"),
-        ("DF", 1, "Running"), ("DF", 2, "Failed"), ("F", 1, "Failed"), ("FP", 1, "Pending"), ("C", 1, "Pending"),
-        ("CF", 1, "Failed"), ("DD", 2, "Running"),
+        ("", 1, "Pending"), ("P", 1, "Pending"), ("R", 1, "Pending"), ("D", 1, "Running"), ("D", 2, "Running"),
+        ("DF", 1, "Running"), ("DF", 2, "Failed"), ("F", 1, "Failed"), ("FP", 1, "Pending"), ("C", 1, "Canceled"),
+        ("CF", 1, "Failed"), ("CD", 2, "Running"), ("CC", 2, "Canceled"), ("DD", 2, "Running"),
     ],
 )  # fmt: skip
 def test_a_state_follows_from_replicas(letters: str, wanted: int, state: str) -> None:

@@ -266,6 +266,7 @@ def test_nothing_goes_on_where_something_has_ended(data: ScriptedData, end: str)
 
 def test_a_replica_that_was_ended_can_be_asked_for_again(data: ScriptedData) -> None:
     data.run(data_ops.declare_data_unit(data.keys, "du-bbbbbbbb", b"record", 0))
+    data.run(data_ops.ask_replica(data.keys, "du-bbbbbbbb", "pd-bbbbbbbb"))  # else the data unit ended
     data.run(data_ops.ask_replica(data.keys, "du-bbbbbbbb", PD))
     data.claim(data_unit="du-bbbbbbbb")
     data.settle("C", data_unit="du-bbbbbbbb")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pilot_protocol.compute_descriptions import ComputeUnitDescription, PilotComputeDescription
+    from pilot_protocol.data_descriptions import DataUnitDescription, PilotDataDescription
     from pilot_protocol.errors import (
         ComputeUnitFailed,
         CoordinationError,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         PilotError,
         StateError,
         SubmissionError,
+        TransferError,
         UnsatisfiableRequestError,
     )
     from pilot_protocol.states import State
@@ -51,16 +53,19 @@ __all__ = [
     "ComputeUnitFailed",
     "ComputeUnitService",
     "CoordinationError",
+    "DataUnitDescription",
     "DataUnitService",
     "DescriptionError",
     "PilotCompute",
     "PilotComputeDescription",
     "PilotComputeService",
+    "PilotDataDescription",
     "PilotError",
     "Session",
     "State",
     "StateError",
     "SubmissionError",
+    "TransferError",
     "UnsatisfiableRequestError",
     "application_id",
     "version",
@@ -75,16 +80,19 @@ _HOMES = {
     "ComputeUnitFailed": "pilot_protocol.errors",
     "ComputeUnitService": "pilot.legacy_names",
     "CoordinationError": "pilot_protocol.errors",
+    "DataUnitDescription": "pilot_protocol.data_descriptions",
     "DataUnitService": "pilot.legacy_names",
     "DescriptionError": "pilot_protocol.errors",
     "PilotCompute": "pilot.pilot_compute",
     "PilotComputeDescription": "pilot_protocol.compute_descriptions",
     "PilotComputeService": "pilot.pilot_compute_service",
+    "PilotDataDescription": "pilot_protocol.data_descriptions",
     "PilotError": "pilot_protocol.errors",
     "Session": "pilot.session",
     "State": "pilot_protocol.states",
     "StateError": "pilot_protocol.errors",
     "SubmissionError": "pilot_protocol.errors",
+    "TransferError": "pilot_protocol.errors",
     "UnsatisfiableRequestError": "pilot_protocol.errors",
 }
 _ALIASES = {
@@ -95,20 +103,20 @@ _ALIASES = {
 
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
-    if home is None:
-        raise _missing(name)
-    value = getattr(importlib.import_module(home), _ALIASES.get(name, name))
+    value = getattr(importlib.import_module(home), _ALIASES.get(name, name)) if home else _of_pilot_data(name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    from .pilot_data_door import NAMES, is_installed
+
+    return sorted({*globals(), *__all__, *(NAMES if is_installed() else ())})
 
 
-def _missing(name: str) -> Exception:
-    from .pilot_data_door import NAMES, refuse_pilot_data
+def _of_pilot_data(name: str) -> Any:
+    from .pilot_data_door import NAMES, load
 
     if name in NAMES:
-        return refuse_pilot_data(name)
-    return AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return load(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ from .open_sessions import choose, default, find, newest_default
 from .owned_units import OwnedUnits
 from .pilot_compute import PilotCompute
 from .pilot_compute_service import PilotComputeService
-from .pilot_data_door import METHODS, refuse_pilot_data
+from .pilot_data_door import METHODS, refuse_method
 from .progress import ProgressLine
 from .session import Session
 from .tracker import NO_UNITS
@@ -242,7 +242,7 @@ class ComputeDataService(Getters):
 
     def __getattr__(self, name: str) -> Any:
         if name in METHODS:
-            raise refuse_pilot_data(name)
+            raise refuse_method(name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     def __repr__(self) -> str:

@@ -1,13 +1,18 @@
-"""The names of Pilot-Data, which this version does not have: asking for one says so."""
+"""The names of Pilot-Data, which the package `pilot_data` has: `pilot` gives them on when it is installed.
+
+The one place of the client that knows of `pilot_data`, by name only: nothing of it is imported before it is asked for.
+"""
 
 from __future__ import annotations
 
-from pilot_protocol.errors import PilotError
+import importlib
+from importlib.util import find_spec
+from typing import Any
 
-NAMES = frozenset(
-    {"PilotDataService", "PilotData", "DataUnit", "PilotDataDescription", "DataUnitDescription"}
-)
-"""Classes that `pilot` will export."""
+from pilot_protocol.errors import MissingExtraError, PilotError
+
+NAMES = ("DataUnit", "PilotData", "PilotDataService")
+"""What `pilot` gives on."""
 
 METHODS = frozenset(
     {
@@ -22,6 +27,25 @@ METHODS = frozenset(
 """Methods that a ComputeDataService will have."""
 
 
-def refuse_pilot_data(name: str) -> PilotError:
-    """Return the error for a name of Pilot-Data."""
-    return PilotError(f"{name}: Pilot-Data is not part of this version; copy files by other means")
+def is_installed() -> bool:
+    """Return whether pilot-data is there."""
+    return find_spec("pilot_data") is not None
+
+
+def load(name: str) -> Any:
+    """Return one of `NAMES`.
+
+    Raises:
+        MissingExtraError: pilot-data is not installed.
+    """
+    if not is_installed():
+        raise MissingExtraError("data", name)
+    return getattr(importlib.import_module("pilot_data"), name)
+
+
+def refuse_method(name: str) -> PilotError:
+    """Return the error for a method of a ComputeDataService that is about data."""
+    return PilotError(
+        f"{name}: a ComputeDataService does not place data units in this version; use a PilotDataService and its "
+        "Pilot-Data, and export() the data unit to where the compute units run"
+    )

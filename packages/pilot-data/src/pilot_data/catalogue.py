@@ -1,7 +1,7 @@
 """The replica catalogue: which Pilot-Data and data units there are, which files they have, and who is moving what.
 
 One interface for the catalogue of a process and the one in Redis. Its invariants: a replica has one writer at a time, the
-holder of its lease; a data unit's state follows from its replicas; a Pilot-Data never holds more than its size allows.
+holder of its lease, by whose name nobody else claims; a data unit's state follows from its replicas; a Pilot-Data never holds more than its size allows.
 """
 
 from __future__ import annotations

@@ -39,6 +39,10 @@ class DataSession:
         catalogue: Of this process, or on a server.
         url: Of the server; None for a catalogue of this process.
         session: Its id, if it is on a server.
+
+    Attributes:
+        owner: Under which name this process moves files.
+        services: Those that were made here.
     """
 
     def __init__(self, catalogue: Catalogue, url: CoordinationUrl | None = None, session: str = "") -> None:
@@ -46,6 +50,7 @@ class DataSession:
         self._url = url
         self._session = session
         self.owner = new_id("pds")
+        self.services: set[str] = set()
         self._lock = threading.Lock()
         self._stager: Stager | None = None
 

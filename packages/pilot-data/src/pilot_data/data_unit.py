@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
+from pilot_protocol.checks import listed, path
 from pilot_protocol.data_records import FileRecord, ReplicaLetter
-from pilot_protocol.errors import StateError
+from pilot_protocol.errors import DescriptionError, StateError
 from pilot_protocol.references import file_urls as checked_urls
 from pilot_protocol.states import State, is_final
 from pilot_session.argument_checks import seconds
-from pilot_session.getters import Getters
 
-from . import data_session
 from .catalogue import DataUnitRecord, unknown
 from .errors import MissingFileError, TransferError
+from .handles import Handle, checked, find
 from .job import Job
 from .locations import parse
-from .moving import move, present_at
+from .moving import first_error, move, present_at
 from .origins import lots_of, record_of
 from .plan import make_plan
 from .registry import open_storage
@@ -28,12 +29,13 @@ from .retry import move_with_retries
 from .stager import access_of, place_of
 
 if TYPE_CHECKING:
-    from .data_session import DataSession
     from .pilot_data import PilotData
+
+logger = logging.getLogger(__name__)
 
 
 @final
-class DataUnit(Getters):
+class DataUnit(Handle):
     """Files that belong together.
 
     Args:
@@ -45,30 +47,11 @@ class DataUnit(Getters):
         StateError: The catalogue has no such data unit.
     """
 
+    kind = "du"
+
     def __init__(self, du_url: str) -> None:
-        self._take(*data_session.find(du_url, "du"))
+        self._take(*find("du_url", du_url, self.kind))
         self._record()
-
-    @classmethod
-    def of(cls, session: DataSession, data_unit: str) -> DataUnit:
-        """Return the handle of a data unit of a session."""
-        handle = cls.__new__(cls)
-        handle._take(session, data_unit)  # noqa: SLF001 - of this very class
-        return handle
-
-    def _take(self, session: DataSession, data_unit: str) -> None:
-        self._session = session
-        self._id = data_unit
-
-    @property
-    def id(self) -> str:
-        """Its id, unique in its catalogue."""
-        return self._id
-
-    @property
-    def url(self) -> str:
-        """Where to find it again; holds no password."""
-        return self._session.url_of(self.id)
 
     @property
     def state(self) -> State:
@@ -79,7 +62,7 @@ class DataUnit(Getters):
     def details(self) -> dict[str, Any]:
         """What is known of it: description, state, reason, sizes in bytes, replicas, and each file."""
         record = self._record()
-        done = [name for name, replica in record.replicas.items() if replica.letter == ReplicaLetter.DONE]
+        done = _done(record)
         files = self._session.catalogue.files(self.id)
         return {
             "description": dict(record.description),
@@ -95,34 +78,43 @@ class DataUnit(Getters):
         }
 
     def add_files(self, file_urls: Sequence[str]) -> None:
-        """Add files, and return when they are at every replica. A file of the same name is replaced.
+        """Add files, and return when they are at every replica.
 
         Args:
             file_urls: Files, folders and patterns.
 
         Raises:
+            DescriptionError: The data unit has a file of that name; remove it first.
             TransferError: A file is not there, or could not be moved; then the data unit is as it was.
             StateError: The data unit has ended, or files of it are moved just now.
         """
-        record = self._settled("add_files")
-        lots = lots_of(checked_urls("file_urls", list(file_urls)))
+        stores = _done(self._settled("add_files"))
+        lots = lots_of(checked_urls("file_urls", file_urls))
         catalogue = self._session.catalogue
-        before = {file.path: file for file in catalogue.files(self.id)}
-        part = 1 + max((file.part for file in before.values()), default=-1)
+        known = {file.path: file.part for file in catalogue.files(self.id)}
+        part = 1 + max(known.values(), default=-1)
         fresh = [record_of(item, part) for lot in lots for item in lot.items]
+        for file in fresh:
+            if file.path in known:
+                raise DescriptionError(
+                    f"data unit {self.id} has a file {file.path!r}; remove_files() it first, or rename the new one",
+                    key="file_urls",
+                    value=file.path,
+                )
         catalogue.put_files(self.id, fresh)
-        for store in record.replicas:
-            catalogue.ask(self.id, store)
-            self._session.stager.add(self.id, store, lots)
-        failed = [replica.reason for replica in self._record().replicas.values() if replica.reason]
-        if failed:
-            self._restore(fresh, before)
-            raise TransferError(f"files could not be added to {self.id}: {failed[0]}")
+        try:
+            for store in stores:
+                self._session.stager.add(self.id, store, lots)
+        except BaseException:  # Ctrl-C as well: what came only in part goes
+            self._take_back([file.path for file in fresh], stores)
+            raise
 
-    def _restore(self, fresh: Sequence[FileRecord], before: dict[str, FileRecord]) -> None:
-        catalogue = self._session.catalogue
-        catalogue.remove_files(self.id, [file.path for file in fresh])
-        catalogue.put_files(self.id, [before[file.path] for file in fresh if file.path in before])
+    def _take_back(self, names: Sequence[str], stores: Sequence[str]) -> None:
+        try:
+            self._remove(names, stores)
+        except TransferError as error:
+            logger.warning("files.left %s: %s", self.id, error, extra={"action": "files.left"})
+            self._session.catalogue.remove_files(self.id, names)
 
     def remove_files(self, names: Sequence[str]) -> None:
         """Remove files from the data unit and from all its replicas.
@@ -131,41 +123,59 @@ class DataUnit(Getters):
             names: As `list` tells them.
 
         Raises:
+            DescriptionError: These are no names.
             MissingFileError: The data unit has no such file.
-            TransferError: A storage cannot be reached.
+            StateError: The data unit has ended, or files of it are moved just now.
+            TransferError: A storage cannot be reached; call it again when it can.
         """
-        record = self._settled("remove_files")
-        catalogue = self._session.catalogue
-        known = {file.path for file in catalogue.files(self.id)}
-        for name in names:
+        stores = _done(self._settled("remove_files"))
+        wanted = [path(f"names[{index}]", name) for index, name in enumerate(listed("names", names, "names"))]
+        known = {file.path for file in self._session.catalogue.files(self.id)}
+        for name in wanted:
             if name not in known:
                 raise MissingFileError(f"data unit {self.id} has no file {name!r}")
-        for store in map(catalogue.pilot_data, record.replicas):
+        self._remove(wanted, stores)
+
+    def _remove(self, names: Sequence[str], stores: Sequence[str]) -> None:
+        catalogue = self._session.catalogue
+        for store in map(catalogue.pilot_data, stores):
             if store is not None:
                 with closing(open_storage(place_of(store, self.id), access_of(store))) as storage:
-                    storage.remove_many(list(names))
-        catalogue.remove_files(self.id, list(names))
+                    storage.remove_many(names)
+        catalogue.remove_files(self.id, names)
 
     def add_pilot_data(self, pilot_data: PilotData) -> None:
-        """Bring the data unit to a further Pilot-Data, in the background.
+        """Bring the data unit to a further Pilot-Data, in the background; no error if it is there, or on its way.
+
+        It is copied from a replica, once there is one. ``details["replicas"]`` tells how it went; that the copy fails is no
+        failure of a data unit that has as many replicas as it was asked to have.
 
         Raises:
             StateError: One of them has ended.
         """
+        store = self._store(pilot_data)
         record = self._record()
-        if is_final(record.state) or is_final(pilot_data.state):
+        if is_final(record.state) or is_final(store.state):
             raise StateError(
-                f"data unit {self.id} is {record.state}, Pilot-Data {pilot_data.id} is {pilot_data.state}; "
+                f"data unit {self.id} is {record.state}, Pilot-Data {store.id} is {store.state}; "
                 "nothing can be brought there"
             )
-        self._session.catalogue.ask(self.id, pilot_data.id)
-        self._session.stager.start(self.id, [pilot_data.id], [])
+        replica = record.replicas.get(store.id)
+        if replica is not None and (replica.is_in_work or replica.letter == ReplicaLetter.DONE):
+            return
+        self._session.catalogue.ask(self.id, store.id)
+        self._session.stager.start(self.id, [store.id], None)
+
+    def _store(self, pilot_data: PilotData) -> PilotData:
+        from .pilot_data import PilotData as Kind
+
+        return checked("pilot_data", pilot_data, Kind, self._session)
 
     def list_pilot_data(self) -> Sequence[PilotData]:
         """Return the Pilot-Data that have it whole."""
         from .pilot_data import PilotData
 
-        return [PilotData.of(self._session, name) for name in self._stores_with(ReplicaLetter.DONE)]
+        return [PilotData.of(self._session, name) for name in _done(self._record())]
 
     def export(self, target_url: str, *, pilot_data: PilotData | None = None) -> None:
         """Copy the files to a folder anywhere, and return when they are there and verified.
@@ -180,21 +190,34 @@ class DataUnit(Getters):
             StateError: No Pilot-Data has the data unit whole.
             TransferError: A file could not be moved.
         """
-        names = (pilot_data.id,) if pilot_data is not None else self._stores_with(ReplicaLetter.DONE)
-        if not names:
-            raise StateError(f"data unit {self.id} is {self.state}; it can be exported when it is Running")
-        lot = self._session.stager.replica(self.id, names[0])
+        lot = self._session.stager.replica(self.id, self._source(pilot_data))
         job = Job(checksum=self._record().description.get("checksum", "sha256"))
         with closing(lot.open()) as source, closing(open_storage(parse(target_url, "target_url"))) as target:
-            present = present_at(target)
-            plan = make_plan(lot.items, present, target.capabilities)
+            plan = make_plan(lot.items, present_at(target), target.capabilities)
             outcomes = move_with_retries(partial(move, source, target, job=job), plan.items, job)
-            failed = [outcome.error for outcome in (*plan.refused, *outcomes) if outcome.error is not None]
-        if failed:
-            raise failed[0]
+            error = first_error([*plan.refused, *outcomes])
+        if error is not None:
+            raise error
+
+    def _source(self, pilot_data: PilotData | None) -> str:
+        """Return where to take files from: on this machine, if there is such a place."""
+        stores = _done(self._record())
+        if pilot_data is None and stores:
+            records = [
+                store for store in map(self._session.catalogue.pilot_data, stores) if store is not None
+            ]
+            return min(records, key=lambda store: place_of(store, "").scheme != "file").id
+        if pilot_data is not None and self._store(pilot_data).id in stores:
+            return pilot_data.id
+        where = f" at {pilot_data.id}" if pilot_data is not None else ""
+        raise StateError(
+            f"data unit {self.id} is {self.state}, and not whole{where}: nothing can be exported"
+        )
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until no file moves any more: Running, or ended.
+
+        If the process that moves them has died, that is when another one has found its service again by ``pds_url``.
 
         Args:
             timeout: Seconds; without end by default.
@@ -213,14 +236,13 @@ class DataUnit(Getters):
         """
         remove_data_unit(self._session.catalogue, self.id)
 
-    def _stores_with(self, letter: str) -> tuple[str, ...]:
-        return tuple(name for name, replica in self._record().replicas.items() if replica.letter == letter)
-
     def _settled(self, verb: str) -> DataUnitRecord:
         record = self._record()
-        if record.state is not State.Running:
+        is_moving = any(replica.is_in_work for replica in record.replicas.values())
+        if record.state is not State.Running or is_moving:
+            state = record.state if is_final(record.state) else State.Pending
             raise StateError(
-                f"data unit {self.id} is {record.state}; {verb} needs one that is Running: wait() first"
+                f"data unit {self.id} is {state}; {verb} needs one that is Running: wait() first"
             )
         return record
 
@@ -230,21 +252,22 @@ class DataUnit(Getters):
             raise unknown("data unit", self.id)
         return record
 
+    def get_pilot_data(self) -> Sequence[PilotData]:
+        """Return `list_pilot_data`."""
+        return self.list_pilot_data()
+
     def list(self) -> dict[str, dict[str, Any]]:
         """Return the files: to each name the URLs at all Pilot-Data that have it, as ``pilot_data``."""
         catalogue = self._session.catalogue
         places = [
             place_of(store, self.id)
-            for store in map(catalogue.pilot_data, self._stores_with(ReplicaLetter.DONE))
+            for store in map(catalogue.pilot_data, _done(self._record()))
             if store is not None
         ]
         return {
             file.path: {"pilot_data": [str(place.joined(file.path)) for place in places], "size": file.size}
             for file in catalogue.files(self.id)
         }
-
-    def __repr__(self) -> str:
-        return f"<DataUnit {self.id}>"
 
 
 _STATES = {
@@ -254,6 +277,11 @@ _STATES = {
     ReplicaLetter.FAILED: State.Failed,
     ReplicaLetter.CANCELED: State.Canceled,
 }
+
+
+def _done(record: DataUnitRecord) -> list[str]:
+    """Return the Pilot-Data that have a data unit whole."""
+    return [name for name, replica in record.replicas.items() if replica.letter == ReplicaLetter.DONE]
 
 
 def _told(file: FileRecord, replicas: Sequence[str]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import threading
 from contextlib import AbstractContextManager
 from types import TracebackType
 
+from pilot_protocol.data_records import ReplicaLetter
 from pilot_protocol.errors import CoordinationError
-from pilot_protocol.states import State, is_final
+from pilot_protocol.states import is_final
 
 from .catalogue import LEASE_S, Catalogue
 from .job import Job
@@ -16,18 +17,19 @@ RENEW_S = LEASE_S / 4
 
 
 class LeaseKeeper(AbstractContextManager["LeaseKeeper"]):
-    """Renews a lease from its entry to its exit, in a thread of its own.
+    """Renews a lease from its entry to its exit, in a thread of its own, which the next change of the catalogue ends.
 
     Args:
         catalogue: Knows the lease.
         data_unit: Whose files are moved.
         pilot_data: Where to.
         owner: Who holds the lease.
-        job: Is canceled when the lease is lost or the data unit or the Pilot-Data ends.
+        job: Is canceled when the lease is lost, or the data unit, the Pilot-Data or the replica ends.
     """
 
     def __init__(self, catalogue: Catalogue, data_unit: str, pilot_data: str, owner: str, job: Job) -> None:
-        self.moved = 0
+        self._moved = 0
+        self._lock = threading.Lock()
         self._catalogue = catalogue
         self._replica = (data_unit, pilot_data)
         self._owner = owner
@@ -46,7 +48,8 @@ class LeaseKeeper(AbstractContextManager["LeaseKeeper"]):
 
     def count(self, count: int) -> None:
         """Take note of bytes that have moved."""
-        self.moved += count
+        with self._lock:
+            self._moved += count
 
     def _keep(self) -> None:
         while not self._ended.is_set():
@@ -60,11 +63,12 @@ class LeaseKeeper(AbstractContextManager["LeaseKeeper"]):
                 self._ended.wait(RENEW_S)
 
     def _renewed(self) -> bool:
-        return self._ended.is_set() or self._catalogue.renew(*self._replica, self._owner, self.moved)
+        return self._ended.is_set() or self._catalogue.renew(*self._replica, self._owner, self._moved)
 
     def _is_pointless(self) -> bool:
-        unit, store = (
-            self._catalogue.data_unit(self._replica[0]),
-            self._catalogue.pilot_data(self._replica[1]),
-        )
-        return any(record is None or is_final(State(record.state)) for record in (unit, store))
+        data_unit, pilot_data = self._replica
+        unit, store = self._catalogue.data_unit(data_unit), self._catalogue.pilot_data(pilot_data)
+        if unit is None or store is None or is_final(unit.state) or is_final(store.state):
+            return True
+        replica = unit.replicas.get(pilot_data)
+        return replica is None or replica.letter != ReplicaLetter.RUNNING or replica.owner != self._owner

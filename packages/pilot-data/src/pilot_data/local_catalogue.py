@@ -20,6 +20,7 @@ class _Unit:
 
     record: DataUnitRecord
     files: dict[str, FileRecord] = field(default_factory=dict)
+    bytes: int = 0
     replicas: dict[str, ReplicaRecord] = field(default_factory=dict)
     leases: dict[str, float] = field(default_factory=dict)
     reserved: dict[str, int] = field(default_factory=dict)
@@ -28,23 +29,30 @@ class _Unit:
 
     def told(self) -> DataUnitRecord:
         """Return the record as it is now."""
-        return replace(
-            self.record,
-            files=len(self.files),
-            bytes=sum(file.size for file in self.files.values() if not file.link),
-            replicas=dict(self.replicas),
-        )
+        return replace(self.record, files=len(self.files), bytes=self.bytes, replicas=dict(self.replicas))
+
+    def put(self, file: FileRecord) -> None:
+        """Add a file, or replace what is known of it."""
+        self._drop(file.path)
+        self.files[file.path] = file
+        self.bytes += 0 if file.link else file.size
 
     def remove(self, path: str) -> None:
         """Forget a file, and give back the room that it took where the data unit is whole."""
-        file = self.files.pop(path, None)
-        if file is None or file.link:
+        if not self._drop(path):
             return
         for name, replica in self.replicas.items():
             if replica.letter == ReplicaLetter.DONE:
-                left = max(replica.bytes - file.size, 0)
+                left = min(replica.bytes, self.bytes)
                 self.replicas[name] = replica._replace(bytes=left)
                 self.reserved[name] = left
+
+    def _drop(self, path: str) -> bool:
+        known = self.files.pop(path, None)
+        if known is None or known.link:
+            return False
+        self.bytes -= known.size
+        return True
 
     def note_whole(self, pilot_data: str) -> None:
         """Note whether a replica that is asked for is there already."""
@@ -70,7 +78,8 @@ class _Unit:
         wanted = self.record.description.get("number_of_replicas", 1)
         state = State(state_of_replicas(self.replicas.values(), wanted))
         reasons = [replica.reason for replica in self.replicas.values() if replica.reason]
-        self.record = replace(self.record, state=state, reason=reasons[0] if state is State.Failed else "")
+        ended = reasons[0] if reasons and is_final(state) else ""
+        self.record = replace(self.record, state=state, reason=ended)
 
 
 class LocalCatalogue(Catalogue):
@@ -135,7 +144,7 @@ class LocalCatalogue(Catalogue):
         """See `Catalogue.put_files`."""
         with self._changed:
             for file in files:
-                self._unit(data_unit).files[file.path] = file
+                self._unit(data_unit).put(file)
             self._changed.notify_all()
 
     def remove_files(self, data_unit: str, paths: Sequence[str]) -> None:

@@ -174,6 +174,8 @@ def _shown_path(scheme: str, path: str) -> str:
 
 def _encoded(path: str) -> str:
     """Return a path as a URL shows it: legible, and such that `parse` gives back the same path."""
+    if path.isascii():
+        return quote(path, safe=_LEGIBLE)
     return "".join(
         part
         if part.isprintable() and not part.isascii()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
 from .entries import Entry, Item, Outcome
-from .errors import MissingFileError, NoSpaceError
+from .errors import MissingFileError, NoSpaceError, TransferError
 from .job import Job
 from .local_files import translated
 from .storage import Storage
@@ -124,3 +124,11 @@ def present_at(target: Storage, path: str = "") -> dict[str, Entry]:
         return {entry.path: entry for entry in target.list([path])}
     except MissingFileError:
         return {}
+
+
+def first_error(outcomes: Iterable[Outcome]) -> TransferError | None:
+    """Return the first error, which tells how many more there are; None when there is none."""
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if len(errors) < 2:
+        return errors[0] if errors else None
+    return type(errors[0])(f"{errors[0]} (and {len(errors) - 1} more files)")

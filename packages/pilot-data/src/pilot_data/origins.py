@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 from pilot_protocol.data_records import FileRecord
+from pilot_protocol.errors import DescriptionError
 
 from .entries import Entry, Item
 from .locations import Location
 from .plan import make_plan
 from .registry import open_storage
-from .sources import items_of, source_of
+from .sources import Source, items_of, source_of
 from .storage import Access, Capabilities, Storage
 
 EVERYTHING = Capabilities(links=True, modes=True, mtimes=True, folders=True, bundles=True, bytes_names=True)
@@ -38,7 +40,7 @@ class Lot:
 
 
 def lots_of(file_urls: Sequence[str]) -> list[Lot]:
-    """Return what a user named.
+    """Return what a user named; a file that is named twice comes once.
 
     Args:
         file_urls: Files, folders and patterns, see `sources.source_of`.
@@ -47,26 +49,53 @@ def lots_of(file_urls: Sequence[str]) -> list[Lot]:
         DescriptionError: One is no URL, or two files would have the same name.
         TransferError: One is not there, cannot be read, or is a link that leads to no file.
     """
-    lots = [_lot_of(text, f"file_urls[{number}]") for number, text in enumerate(file_urls)]
-    plan = make_plan([item for lot in lots for item in lot.items], {}, EVERYTHING)
+    sources = [source_of(text, f"file_urls[{number}]") for number, text in enumerate(file_urls)]
+    found: dict[Location, list[Item]] = {}
+    for root, item in _single(_items(sources)):
+        found.setdefault(root, []).append(item)
+    plan = make_plan([item for items in found.values() for item in items], {}, EVERYTHING)
     for outcome in plan.refused:
         if outcome.error is not None:
             raise outcome.error
     fitted = {item.target: item for item in plan.items}
-    return [
-        Lot(lot.root, tuple(fitted[item.target] for item in lot.items), lot.access)
-        for lot in lots
-        if lot.items
-    ]
+    return [Lot(root, tuple(fitted[item.target] for item in items)) for root, items in found.items()]
 
 
-def _lot_of(text: str, key: str) -> Lot:
-    source = source_of(text, key)
-    storage = open_storage(source.root)
-    try:
-        return Lot(source.root, tuple(items_of(source, storage)))
-    finally:
-        storage.close()
+def _items(sources: Iterable[Source]) -> Iterator[tuple[Location, Item]]:
+    """Yield what there is, with its root; each root is opened once."""
+    with ExitStack() as opened:
+        storages: dict[Location, Storage] = {}
+        for source in sources:
+            if source.root not in storages:
+                storages[source.root] = opened.enter_context(closing(open_storage(source.root)))
+            for item in items_of(source, storages[source.root]):
+                yield source.root, item
+
+
+def _single(items: Iterable[tuple[Location, Item]]) -> Iterator[tuple[Location, Item]]:
+    """Yield each file once.
+
+    Raises:
+        DescriptionError: Two different files would have the same name.
+    """
+    places: dict[str, tuple[Location, str]] = {}
+    for root, item in items:
+        place = (root, item.entry.path)
+        other = places.setdefault(item.target, place)
+        if other is place:
+            yield root, item
+        elif other != place:
+            raise DescriptionError(
+                f"two files would be {item.target!r}: {_told(other)} and {_told(place)}; name a folder above both, or "
+                "rename one",
+                key="file_urls",
+                value=item.target,
+            )
+
+
+def _told(place: tuple[Location, str]) -> str:
+    root, path = place
+    return str(root.joined(path))
 
 
 def lot_of_replica(root: Location, access: Access, files: Iterable[FileRecord]) -> Lot:

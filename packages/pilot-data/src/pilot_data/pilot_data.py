@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 from pilot_protocol.data_descriptions import validate_data_unit
 from pilot_protocol.errors import DescriptionError, StateError
 from pilot_protocol.states import State, is_final
 from pilot_session.argument_checks import seconds
-from pilot_session.getters import Getters
 from pilot_session.identifiers import new_id
 
-from . import data_session
 from .catalogue import DataUnitRecord, PilotDataRecord, unknown
 from .data_unit import DataUnit
+from .errors import TransferError
+from .handles import Handle, checked, find
 from .origins import lots_of, record_of
 from .registry import open_storage
 from .removing import remove_replica
 from .stager import access_of, place_of
 
-if TYPE_CHECKING:
-    from .data_session import DataSession
-
 
 @final
-class PilotData(Getters):
+class PilotData(Handle):
     """A place where data units are kept.
 
     Args:
@@ -38,30 +35,11 @@ class PilotData(Getters):
         StateError: The catalogue has no such Pilot-Data.
     """
 
+    kind = "pd"
+
     def __init__(self, pd_url: str) -> None:
-        self._take(*data_session.find(pd_url, "pd"))
+        self._take(*find("pd_url", pd_url, self.kind))
         self._record()
-
-    @classmethod
-    def of(cls, session: DataSession, pilot_data: str) -> PilotData:
-        """Return the handle of a Pilot-Data of a session."""
-        handle = cls.__new__(cls)
-        handle._take(session, pilot_data)  # noqa: SLF001 - of this very class
-        return handle
-
-    def _take(self, session: DataSession, pilot_data: str) -> None:
-        self._session = session
-        self._id = pilot_data
-
-    @property
-    def id(self) -> str:
-        """Its id, unique in its catalogue."""
-        return self._id
-
-    @property
-    def url(self) -> str:
-        """Where to find it again; holds no password."""
-        return self._session.url_of(self.id)
 
     @property
     def state(self) -> State:
@@ -102,12 +80,12 @@ class PilotData(Getters):
             TransferError: A file is not there or cannot be read.
             StateError: The Pilot-Data or the data unit has ended.
         """
-        if (data_unit is None) == (data_unit_description is None):
+        if data_unit is None and data_unit_description is not None:
+            return self._make(validate_data_unit(data_unit_description))
+        if data_unit is None or data_unit_description is not None:
             raise DescriptionError("give a description, or data_unit=, and not both", key="data_unit")
-        if data_unit is not None:
-            data_unit.add_pilot_data(self)
-            return data_unit
-        return self._make(validate_data_unit(data_unit_description or {}))
+        self._own(data_unit).add_pilot_data(self)
+        return data_unit
 
     def _make(self, description: dict[str, Any]) -> DataUnit:
         stores = self._stores_for(description.get("number_of_replicas", 1))
@@ -156,28 +134,37 @@ class PilotData(Getters):
 
     def export_du(self, data_unit: DataUnit, target_url: str) -> None:
         """Copy the files of a data unit from here; see `DataUnit.export`."""
-        data_unit.export(target_url, pilot_data=self)
+        self._own(data_unit).export(target_url, pilot_data=self)
 
     def put_du(self, data_unit: DataUnit) -> None:
-        """Bring a data unit here, and return when it is; see `submit_data_unit`."""
-        data_unit.add_pilot_data(self)
+        """Bring a data unit here, and return when it is; see `submit_data_unit`.
+
+        Raises:
+            StateError: One of them has ended.
+            TransferError: It could not be brought here.
+        """
+        self._own(data_unit).add_pilot_data(self)
         data_unit.wait()
+        replica = data_unit.details["replicas"].get(self.id)
+        if replica is None or replica["state"] is not State.Done:
+            reason = replica["reason"] if replica is not None else "it was canceled"
+            raise TransferError(f"data unit {data_unit.id} is not at {self.id}: {reason}")
 
     def copy_du(self, data_unit: DataUnit, pilot_data: PilotData) -> None:
         """Bring a data unit to another Pilot-Data; see `DataUnit.add_pilot_data`."""
-        data_unit.add_pilot_data(pilot_data)
+        self._own(data_unit).add_pilot_data(pilot_data)
 
     def remove_du(self, data_unit: DataUnit) -> None:
-        """Remove the files of a data unit from here. One that has no replica left is Canceled.
+        """Remove the files of a data unit from here, also while they move. One that has no replica left is Canceled.
 
         Raises:
             TransferError: The storage cannot be reached.
         """
-        remove_replica(self._session.catalogue, data_unit.id, self._record())
+        remove_replica(self._session.catalogue, self._own(data_unit).id, self._record())
 
     def url_for_du(self, data_unit: DataUnit) -> str:
         """Return the URL of the folder that has, or would have, the files of a data unit."""
-        return str(place_of(self._record(), data_unit.id))
+        return str(place_of(self._record(), self._own(data_unit).id))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until no data unit here is Pending any more.
@@ -196,17 +183,19 @@ class PilotData(Getters):
     def cancel(self) -> None:
         """End it, and remove what it holds. Data units that are nowhere else are Canceled.
 
+        Can be called again, to remove what a storage that could not be reached still holds.
+
         Raises:
             TransferError: The storage cannot be reached.
         """
-        record = self._record()
-        if is_final(record.state):
-            return
         catalogue = self._session.catalogue
-        units = self._units()
         catalogue.end_pilot_data(self.id, State.Canceled)
-        for unit in units:
+        record = self._record()
+        for unit in self._units():  # asked for now: nothing can come any more
             remove_replica(catalogue, unit.id, record)
+
+    def _own(self, data_unit: DataUnit) -> DataUnit:
+        return checked("data_unit", data_unit, DataUnit, self._session)
 
     def _units(self) -> list[DataUnitRecord]:
         catalogue = self._session.catalogue
@@ -230,6 +219,3 @@ class PilotData(Getters):
         if record is None:
             raise unknown("Pilot-Data", self.id)
         return record
-
-    def __repr__(self) -> str:
-        return f"<PilotData {self.id}>"

@@ -14,7 +14,9 @@ from pilot_session.argument_checks import seconds
 from pilot_session.identifiers import new_id
 
 from . import data_session
-from .catalogue import PilotDataRecord
+from .catalogue import DataUnitRecord, PilotDataRecord
+from .errors import TransferError
+from .handles import find
 from .pilot_data import PilotData
 from .registry import open_storage
 from .stager import access_of, place_of
@@ -34,6 +36,7 @@ class PilotDataService:
     Raises:
         CoordinationError: The server cannot be reached or refuses.
         DescriptionError: A URL cannot be read.
+        StateError: There is no such service.
     """
 
     def __init__(
@@ -42,8 +45,9 @@ class PilotDataService:
         if pds_url is None:
             self._session = data_session.choose(coordination_url, session)
             self.id = new_id("pds")
+            self._session.services.add(self.id)
         else:
-            self._session, self.id = data_session.find(pds_url, "pds")
+            self._session, self.id = find("pds_url", pds_url, "pds")
             self._session.take_over(self._ids())
 
     @property
@@ -94,20 +98,30 @@ class PilotDataService:
             Whether that is so.
         """
         limit_s = seconds(timeout)
-        units = [unit for pilot in self.list_pilots() for unit in pilot.list_data_units()]
         return self._session.catalogue.wait_for(
-            lambda: not any(unit.state is State.Pending for unit in units), limit_s
+            lambda: not any(unit.state is State.Pending for unit in self._units()), limit_s
         )
 
+    def _units(self) -> list[DataUnitRecord]:
+        own, catalogue = set(self._ids()), self._session.catalogue
+        units = map(catalogue.data_unit, catalogue.list_data_units())
+        return [unit for unit in units if unit is not None and own & unit.replicas.keys()]
+
     def cancel(self) -> None:
-        """End all Pilot-Data of this service, and remove what they hold.
+        """End all Pilot-Data of this service, and remove what they hold. Can be called again.
 
         Raises:
             CoordinationError: The server cannot be reached.
-            TransferError: A storage cannot be reached; what is left there is named.
+            TransferError: A storage cannot be reached; those that can be are emptied.
         """
+        failed = []
         for pilot in self.list_pilots():
-            pilot.cancel()
+            try:
+                pilot.cancel()
+            except TransferError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def get_id(self) -> str:
         """Return ``id``."""

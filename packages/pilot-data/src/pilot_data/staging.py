@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
 from pilot_protocol.data_records import FileRecord, ReplicaLetter, ReplicaRecord
-from pilot_protocol.errors import CoordinationError, PilotError, StateError
-from pilot_protocol.states import is_final
+from pilot_protocol.errors import CoordinationError, PilotError
 
 from .catalogue import Catalogue, DataUnitRecord
 from .entries import Entry, Item, Outcome
 from .errors import CanceledError, NoSpaceError, TransferError
 from .job import Job
 from .leases import LeaseKeeper
-from .moving import move, present_at
+from .moving import first_error, move, present_at
 from .origins import Lot
 from .plan import make_plan
 from .retry import move_with_retries
@@ -53,14 +53,21 @@ class Staging:
     Args:
         catalogue: Is told how it goes.
         order: What is to be moved.
-        target: The data unit's own place at the Pilot-Data.
+        open_target: Returns the data unit's own place at the Pilot-Data.
         job: Can be canceled.
+
+    Attributes:
+        error: Why the files are not there, once it has run.
     """
 
-    def __init__(self, catalogue: Catalogue, order: StagingOrder, target: Storage, job: Job) -> None:
+    def __init__(
+        self, catalogue: Catalogue, order: StagingOrder, open_target: Callable[[], Storage], job: Job
+    ) -> None:
+        self.error: TransferError | None = None
         self._catalogue = catalogue
         self._order = order
-        self._target = target
+        self._open_target = open_target
+        self._target: Storage | None = None
         self._job = job
         self._known: dict[str, FileRecord] = {}
         self._lots: Sequence[Lot] = ()
@@ -71,22 +78,44 @@ class Staging:
 
         Raises:
             CoordinationError: The catalogue cannot be reached.
+            StateError: The data unit or the Pilot-Data has ended, or nobody asks for the replica.
         """
         order = self._order
         self._know_files()
         try:
             claim = self._catalogue.claim(order.data_unit, order.pilot_data, order.owner, self._size())
-        except (NoSpaceError, StateError) as error:  # no room, or nobody wants it any more
+        except NoSpaceError as error:
             logger.warning("replica.refused %s", error, extra={"action": "replica.refused"})
+            self.error = error
             return True
         if not claim.granted:
             return False
+        try:
+            self._make()
+        finally:
+            if self._target is not None:
+                self._target.close()
+        return True
+
+    def _make(self) -> None:
+        order = self._order
         with LeaseKeeper(
             self._catalogue, order.data_unit, order.pilot_data, order.owner, self._job
         ) as keeper:
             self._job.on_bytes = keeper.count
-            self._settle(self._moved())
-        return True
+            try:
+                self.error = self._moved()
+            except (KeyboardInterrupt, SystemExit):
+                self._end(CanceledError("the program was interrupted while it moved files"))
+                raise
+            if self.error is not None and self._is_ours():
+                self._clean()
+        self._settle()
+
+    def _end(self, error: TransferError) -> None:
+        self.error = error
+        self._clean()
+        self._settle()
 
     def _know_files(self) -> None:
         self._known = {file.path: file for file in self._catalogue.files(self._order.data_unit)}
@@ -95,13 +124,14 @@ class Staging:
         return sum(file.size for file in self._known.values() if not file.link)
 
     def _moved(self) -> TransferError | None:
-        """Move everything; return what went wrong."""
+        """Move everything; return what went wrong. The boundary to adaptors, which may be those of others."""
         try:
-            present = present_at(self._target)
+            self._target = target = self._open_target()
+            present = present_at(target)
             self._lots = self._order.lots(present)
             self._know_files()
             for lot in self._lots:
-                error = self._move_lot(lot, present)
+                error = self._move_lot(lot, target, present)
                 if error is not None:
                     return error
             self._tell_files()
@@ -111,40 +141,35 @@ class Staging:
             raise
         except PilotError as error:
             return TransferError(str(error))
+        except Exception as error:
+            logger.exception("replica.defect", extra={"action": "replica.defect"})
+            return TransferError(f"a defect of an adaptor, {type(error).__name__}: {error}")
         return None
 
-    def _move_lot(self, lot: Lot, present: dict[str, Entry]) -> TransferError | None:
-        source = lot.open()
-        try:
-            plan = make_plan(lot.items, present, self._target.capabilities)
-            proven = self._proven(source, plan.unchanged)
+    def _move_lot(self, lot: Lot, target: Storage, present: dict[str, Entry]) -> TransferError | None:
+        with closing(lot.open()) as source:
+            plan = make_plan(lot.items, present, target.capabilities)
+            proven = self._proven(source, target, plan.unchanged)
             again = [item for item in plan.unchanged if item.target not in proven]
             outcomes = move_with_retries(
-                partial(move, source, self._target, job=self._job), [*plan.items, *again], self._job
+                partial(move, source, target, job=self._job), [*plan.items, *again], self._job
             )
-            return self._first_error([*plan.refused], outcomes)
-        finally:
-            source.close()
+            return first_error([*plan.refused, *self._noted(outcomes)])
 
-    def _first_error(self, refused: Sequence[Outcome], outcomes: Iterator[Outcome]) -> TransferError | None:
-        failed = list(refused)
+    def _noted(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+        """Take note of checksums, and yield the outcomes that are errors."""
         for outcome in outcomes:
             if outcome.error is not None:
-                failed.append(outcome)
+                yield outcome
             elif outcome.checksum:
                 self._note(outcome.item.target, outcome.checksum)
-        if not failed:
-            return None
-        first = failed[0].error
-        more = f" (and {len(failed) - 1} more files)" if len(failed) > 1 else ""
-        return TransferError(f"{first}{more}")
 
-    def _proven(self, source: Storage, unchanged: Sequence[Item]) -> set[str]:
+    def _proven(self, source: Storage, target: Storage, unchanged: Sequence[Item]) -> set[str]:
         """Return the files that are at the target already, with the content that they must have."""
         plain = [item for item in unchanged if not (item.entry.link or item.entry.is_folder)]
         if not self._job.verifies or not plain:
             return {item.target for item in unchanged}
-        there = self._target.checksums([item.target for item in plain], self._job)
+        there = target.checksums([item.target for item in plain], self._job)
         unknown = [item.entry.path for item in plain if not item.entry.checksum]
         here = source.checksums(unknown, self._job) if unknown else {}
         proven = {item.target for item in unchanged} - {item.target for item in plain}
@@ -167,32 +192,53 @@ class Staging:
             self._catalogue.put_files(self._order.data_unit, self._fresh)
             self._fresh = []
 
-    def _settle(self, error: TransferError | None) -> None:
-        """Tell how it ended; what a failure or a cancellation has left is removed first."""
-        order = self._order
-        whole = ReplicaRecord(
+    def _settle(self) -> None:
+        """Tell how it ended. Who learns that the replica was taken away meanwhile removes what has arrived."""
+        order, error = self._order, self.error
+        record = ReplicaRecord(
             order.data_unit, order.pilot_data, ReplicaLetter.DONE, order.owner, self._size()
         )
-        if error is None:
-            self._catalogue.settle(whole)
+        if error is not None:
+            logger.warning(
+                "replica.failed %s at %s: %s",
+                order.data_unit,
+                order.pilot_data,
+                error,
+                extra={"action": "replica.failed"},
+            )
+            letter = self._letter(error)
+            # What was whole before keeps its room; who adds files takes those of them away that have not come.
+            size = record.bytes if letter == ReplicaLetter.DONE else 0
+            record = record._replace(letter=letter, bytes=size, reason=str(error))
+        if self._catalogue.settle(record):
             return
-        if isinstance(error, CanceledError) and not self._is_over():
-            return  # somebody else has the lease, and goes on with what has arrived
-        logger.warning("replica.failed %s at %s: %s", order.data_unit, order.pilot_data, error,
-                       extra={"action": "replica.failed"})  # fmt: skip
-        self._clean()
-        if order.adds:  # what it had before it still has; who adds takes the new files out of the catalogue
-            self._catalogue.settle(whole._replace(reason=str(error)))
-            return
-        letter = ReplicaLetter.CANCELED if isinstance(error, CanceledError) else ReplicaLetter.FAILED
-        self._catalogue.settle(whole._replace(letter=letter, bytes=0, reason=str(error)))
+        replica = self._replica()
+        if replica is None or replica.letter == ReplicaLetter.CANCELED:
+            self._clean()
+            self._catalogue.forget(order.data_unit, order.pilot_data)
+            self.error = self.error or CanceledError(f"{order.data_unit} was removed from {order.pilot_data}")
 
-    def _is_over(self) -> bool:
+    def _letter(self, error: TransferError) -> str:
+        if self._order.adds:
+            return ReplicaLetter.DONE  # what it had before it still has
+        return ReplicaLetter.CANCELED if isinstance(error, CanceledError) else ReplicaLetter.FAILED
+
+    def _is_ours(self) -> bool:
+        """Return whether nobody else has the lease, who may be going on with what has arrived."""
+        replica = self._replica()
+        return (
+            replica is not None
+            and replica.letter == ReplicaLetter.RUNNING
+            and replica.owner == self._order.owner
+        )
+
+    def _replica(self) -> ReplicaRecord | None:
         unit = self._catalogue.data_unit(self._order.data_unit)
-        store = self._catalogue.pilot_data(self._order.pilot_data)
-        return unit is None or store is None or is_final(unit.state) or is_final(store.state)
+        return unit.replicas.get(self._order.pilot_data) if unit is not None else None
 
     def _clean(self) -> None:
+        if self._target is None:
+            return
         items = [item for lot in self._lots for item in lot.items]
         try:
             if self._order.adds:

@@ -83,15 +83,17 @@ class ReplicaRecord(NamedTuple):
 
 
 def state_of_replicas(replicas: Iterable[ReplicaRecord], wanted: int) -> str:
-    """Return the state that a data unit's replicas give it: ``Pending``, ``Running`` or ``Failed``.
+    """Return the state that a data unit's replicas give it: ``Pending`` while one is in work, then how they ended.
 
     Args:
-        replicas: All of them.
-        wanted: How many the description asks for. Beyond that, one that fails costs the data unit nothing.
+        replicas: All of them; without any it is Pending.
+        wanted: How many the description asks for. Beyond that, one that fails costs the data unit nothing; nor does one
+            that was taken away, as long as another is there.
     """
     letters = [replica.letter for replica in replicas]
-    if ReplicaLetter.PENDING in letters or ReplicaLetter.RUNNING in letters:
+    if not letters or ReplicaLetter.PENDING in letters or ReplicaLetter.RUNNING in letters:
         return "Pending"
-    if letters.count(ReplicaLetter.DONE) >= wanted:
+    done, failed = letters.count(ReplicaLetter.DONE), ReplicaLetter.FAILED in letters
+    if done and (done >= wanted or not failed):
         return "Running"
-    return "Failed" if ReplicaLetter.FAILED in letters else "Pending"
+    return "Failed" if failed else "Canceled"

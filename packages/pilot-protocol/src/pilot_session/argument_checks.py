@@ -8,9 +8,12 @@ from numbers import Real
 from pilot_protocol.errors import DescriptionError
 from pilot_protocol.states import State
 
+LONGEST_S = 10**9
+"""31 years. The system cannot wait for much longer than that."""
+
 
 def seconds(timeout: object) -> float | None:
-    """Return a timeout.
+    """Return a timeout; None for one that is longer than anybody waits.
 
     Raises:
         DescriptionError: It is neither a number nor None.
@@ -23,7 +26,8 @@ def seconds(timeout: object) -> float | None:
             key="timeout",
             value=timeout,
         )
-    return None if timeout == math.inf else float(timeout)
+    limit_s = float(timeout)
+    return None if limit_s > LONGEST_S else limit_s
 
 
 def state_named(name: object) -> State:

@@ -83,8 +83,12 @@ class FileStorage(Storage):
     def free_bytes(self) -> int | None:
         """See `Storage.free_bytes`."""
         folder = self.root
-        while not os.path.exists(folder):
+        while not os.path.lexists(folder):
             folder = os.path.dirname(folder)
+        if not os.path.isdir(folder):
+            raise TransferError(
+                f"{folder} is no folder; name one, or a place for one, instead of {self.root}"
+            )
         return shutil.disk_usage(folder).free
 
     def close(self) -> None:

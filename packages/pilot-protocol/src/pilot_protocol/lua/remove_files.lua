@@ -15,11 +15,11 @@ for i = 3, #ARGV do
 end
 if removed > 0 then announce('U', unit_name .. ':' .. record.state) end
 if shrunk == 0 then return finish(removed) end
-add('data_unit_bytes', unit_name, digits(-shrunk))
+local left = math.max(add('data_unit_bytes', unit_name, digits(-shrunk)), 0)
 local list = replicas_of(unit_name)
 for _, r in ipairs(list) do
   if r.letter == 'D' then
-    r.moved = math.max(r.moved - shrunk, 0)
+    r.moved = math.min(r.moved, left)
     reserve(r, r.moved)
   end
 end

@@ -61,8 +61,8 @@ local function derived(list, wanted)
     if r.letter == 'D' then done = done + 1 end
     failed = failed or r.letter == 'F'
   end
-  if done >= wanted then return 'Running' end
-  return failed and 'Failed' or 'Pending'
+  if done > 0 and (done >= wanted or not failed) then return 'Running' end
+  return failed and 'Failed' or 'Canceled'
 end
 
 local function first_reason(list)
@@ -79,7 +79,7 @@ local function flush_replicas(unit_name, list)
   if not record then return end
   if is_over(record.state) or #list == 0 then return announce('U', unit_name .. ':' .. record.state) end
   record.state = derived(list, record.wanted)
-  record.reason = record.state == 'Failed' and first_reason(list) or ''
+  record.reason = is_over(record.state) and first_reason(list) or ''
   set_data_unit(unit_name, record)
 end
 

@@ -1,0 +1,94 @@
+"""Services on a catalogue of their own, and local folders whose transfers wait or fail as a test says."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hindered_storage import HINDRANCES, Hindrance
+from local_redis import LocalRedis
+from pilot_data import PilotData, PilotDataService, data_session, registry
+from pilot_data.data_session import DataSession
+from pilot_data.local_catalogue import LocalCatalogue
+from redis_catalogues import new_catalogue
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[LocalRedis]:
+    with tempfile.TemporaryDirectory(prefix="r-") as folder:  # a short path, for the socket
+        server = LocalRedis(Path(folder))
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def catalogue_kind() -> str:
+    """Where the catalogue is: in ``memory``, unless a module says otherwise."""
+    return "memory"
+
+
+@pytest.fixture
+def session(
+    catalogue_kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DataSession]:
+    """What services without a coordination URL have, for one test; no thread that stages is left."""
+    monkeypatch.delenv("PILOT_COORDINATION_URL", raising=False)
+    is_local = catalogue_kind == "memory"
+    catalogue = LocalCatalogue() if is_local else new_catalogue(request.getfixturevalue("redis_server"))
+    before = set(threading.enumerate())
+    found = DataSession(catalogue)
+    monkeypatch.setattr(data_session, "_of_this_process", found)
+    yield found
+    found.stop_staging()
+    for thread in set(threading.enumerate()) - before:
+        if thread.name != "catalogue events":  # ends when the connection is closed
+            thread.join(10)
+            assert not thread.is_alive(), thread
+    catalogue.close()
+
+
+@pytest.fixture
+def service(session: DataSession) -> PilotDataService:
+    return PilotDataService()
+
+
+@pytest.fixture
+def make_pd(service: PilotDataService, tmp_path: Path) -> Callable[..., PilotData]:
+    """Return a maker of Pilot-Data in folders of their own."""
+
+    def make(name: str = "store", **keys: object) -> PilotData:
+        return service.create_pilot({"service_url": f"file://{tmp_path}/{name}", **keys})
+
+    return make
+
+
+@pytest.fixture
+def pd(make_pd: Callable[..., PilotData]) -> PilotData:
+    return make_pd()
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A folder for the user's files."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def hinder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Hindrance]]:
+    """Return what lets transfers to folders whose path has a word in it wait or fail."""
+    monkeypatch.setitem(registry._OURS, "file", ("hindered_storage", "HinderedStorage"))
+
+    def make(word: str, error: BaseException | None = None, after: int = 0) -> Hindrance:
+        HINDRANCES.append(Hindrance(word, error, after))
+        return HINDRANCES[-1]
+
+    yield make
+    for hindrance in HINDRANCES:
+        hindrance.go.set()
+    HINDRANCES.clear()
