@@ -302,7 +302,7 @@ def test_an_adaptor_that_cannot_be_opened_is_told(
         raise DescriptionError("no adaptor today")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pilot_data.stager.open_storage", refuse)
+        patch.setattr("pilot_data.stager.open_replica", refuse)
         unit.add_pilot_data(other)
         assert unit.wait(30)
     assert unit.details["replicas"][other.id]["reason"] == "no adaptor today"

@@ -196,11 +196,6 @@ class BundledStorage(Storage):
                 raise outcome.error
 
 
-def replica_storage(storage: Storage) -> Storage:
-    """Return a storage as replicas use it: with bundles, where small files are better stored so."""
-    return BundledStorage(storage) if storage.capabilities.bundles else storage
-
-
 def present_below(storage: Storage, path: str = "") -> Iterator[Entry]:
     """Yield what a storage lists at a path; nothing if nothing is there."""
     try:

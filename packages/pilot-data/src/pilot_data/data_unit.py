@@ -25,8 +25,8 @@ from .origins import lots_of, record_of
 from .plan import make_plan
 from .registry import open_storage
 from .removing import remove_data_unit
+from .replicas import open_replica, place_of
 from .retry import move_with_retries
-from .stager import access_of, place_of
 
 if TYPE_CHECKING:
     from .pilot_data import PilotData
@@ -140,7 +140,7 @@ class DataUnit(Handle):
         catalogue = self._session.catalogue
         for store in map(catalogue.pilot_data, stores):
             if store is not None:
-                with closing(open_storage(place_of(store, self.id), access_of(store))) as storage:
+                with closing(open_replica(store, self.id)) as storage:
                     storage.remove_many(names)
         catalogue.remove_files(self.id, names)
 

@@ -90,6 +90,7 @@ class EventBell:
                 events = self._link.query(reads.events(self._keys, cursor, round(BLOCK_S * 1000)))
                 if events:
                     cursor = events[-1].cursor
+                if any(event.data for event in events):  # compute units change much more often
                     self._ring()
         except PilotError as error:
             with self._rung:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from pilot_protocol.checks import text
 from pilot_protocol.errors import DescriptionError, StateError
@@ -12,6 +10,9 @@ from pilot_session.getters import Getters
 
 from . import data_session
 from .data_session import DataSession
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 H = TypeVar("H", bound="Handle")
 

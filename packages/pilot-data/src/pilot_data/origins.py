@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pilot_protocol.data_records import FileRecord
 from pilot_protocol.errors import DescriptionError
 
+from .catalogue import PilotDataRecord
 from .entries import Entry, Item
 from .locations import Location
 from .plan import make_plan
-from .registry import open_storage
+from .replicas import access_of, open_with_bundles, place_of
 from .sources import Source, items_of, source_of
 from .storage import Access, Capabilities, Storage
 
@@ -36,7 +37,7 @@ class Lot:
 
     def open(self) -> Storage:
         """Return the storage that they are in."""
-        return open_storage(self.root, self.access)
+        return open_with_bundles(self.root, self.access)
 
 
 def lots_of(file_urls: Sequence[str]) -> list[Lot]:
@@ -67,7 +68,7 @@ def _items(sources: Iterable[Source]) -> Iterator[tuple[Location, Item]]:
         storages: dict[Location, Storage] = {}
         for source in sources:
             if source.root not in storages:
-                storages[source.root] = opened.enter_context(closing(open_storage(source.root)))
+                storages[source.root] = opened.enter_context(closing(open_with_bundles(source.root)))
             for item in items_of(source, storages[source.root]):
                 yield source.root, item
 
@@ -98,9 +99,10 @@ def _told(place: tuple[Location, str]) -> str:
     return str(root.joined(path))
 
 
-def lot_of_replica(root: Location, access: Access, files: Iterable[FileRecord]) -> Lot:
+def lot_of_replica(record: PilotDataRecord, data_unit: str, files: Iterable[FileRecord]) -> Lot:
     """Return files of a data unit as they lie at a Pilot-Data."""
-    return Lot(root, tuple(Item(entry_of(file), file.path) for file in files), access)
+    items = tuple(Item(entry_of(file), file.path) for file in files)
+    return Lot(place_of(record, data_unit), items, access_of(record))
 
 
 def record_of(item: Item, part: int, checksum: str = "") -> FileRecord:

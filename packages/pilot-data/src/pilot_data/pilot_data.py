@@ -19,7 +19,7 @@ from .handles import Handle, checked, find
 from .origins import lots_of, record_of
 from .registry import open_storage
 from .removing import remove_replica
-from .stager import access_of, place_of
+from .replicas import access_of, place_of
 
 
 @final

@@ -19,7 +19,7 @@ from .errors import TransferError
 from .handles import find
 from .pilot_data import PilotData
 from .registry import open_storage
-from .stager import access_of, place_of
+from .replicas import access_of, place_of
 
 
 @final

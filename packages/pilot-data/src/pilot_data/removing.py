@@ -9,8 +9,7 @@ from pilot_protocol.errors import TransferError
 from pilot_protocol.states import State, is_final
 
 from .catalogue import LEASE_S, Catalogue, PilotDataRecord
-from .registry import open_storage
-from .stager import access_of, place_of
+from .replicas import open_replica
 
 
 def remove_replica(catalogue: Catalogue, data_unit: str, store: PilotDataRecord) -> None:
@@ -70,7 +69,7 @@ def _withdraw(catalogue: Catalogue, replica: ReplicaRecord) -> None:
 def _remove_files(catalogue: Catalogue, data_unit: str, store: PilotDataRecord) -> None:
     # Who moves files there ends soon, now that the data unit or its place has ended.
     catalogue.wait_for(lambda: _letter(catalogue, data_unit, store.id) != ReplicaLetter.RUNNING, LEASE_S)
-    with closing(open_storage(place_of(store, data_unit), access_of(store))) as storage:
+    with closing(open_replica(store, data_unit)) as storage:
         storage.remove_all()
     catalogue.forget(data_unit, store.id)
 

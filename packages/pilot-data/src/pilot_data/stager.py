@@ -17,11 +17,9 @@ from pilot_protocol.states import State, is_final
 from .catalogue import LEASE_S, Catalogue, PilotDataRecord
 from .entries import Entry
 from .job import Job
-from .locations import Location, parse
 from .origins import Lot, lot_of_replica
-from .registry import open_storage
+from .replicas import open_replica
 from .staging import Staging, StagingOrder, choose_source
-from .storage import Access
 from .takeover import Replica, lots_left, unfinished
 
 logger = logging.getLogger(__name__)
@@ -82,9 +80,7 @@ class Stager:
     def replica(self, data_unit: str, store: str) -> Lot:
         """Return the files of a data unit as a Pilot-Data has them."""
         record = self._store(store)
-        return lot_of_replica(
-            place_of(record, data_unit), access_of(record), self._catalogue.files(data_unit)
-        )
+        return lot_of_replica(record, data_unit, self._catalogue.files(data_unit))
 
     def close(self, *, cancel: bool = False) -> None:
         """End, when what was started has ended.
@@ -207,7 +203,7 @@ class Stager:
         record = self._store(order.pilot_data)
         unit = self._catalogue.data_unit(order.data_unit)
         checksum = unit.description.get("checksum", "sha256") if unit is not None else "sha256"
-        open_target = partial(open_storage, place_of(record, order.data_unit), access_of(record))
+        open_target = partial(open_replica, record, order.data_unit)
         with self._listed(Job(checksum=checksum)) as job:
             staging = Staging(self._catalogue, order, open_target, job)
             if not staging.run():
@@ -284,14 +280,3 @@ class Stager:
 
 def _these(lots: Sequence[Lot], _present: dict[str, Entry]) -> Sequence[Lot]:
     return lots
-
-
-def place_of(record: PilotDataRecord, data_unit: str) -> Location:
-    """Return where a Pilot-Data has, or would have, the files of a data unit."""
-    return parse(record.description["service_url"], "service_url").joined(data_unit)
-
-
-def access_of(record: PilotDataRecord) -> Access:
-    """Return how a Pilot-Data is entered."""
-    keys = ("userkey", "profile", "endpoint_url", "region")
-    return Access(**{key: record.description.get(key, "") for key in keys})

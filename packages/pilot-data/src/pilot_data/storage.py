@@ -138,7 +138,11 @@ class Storage(ABC):
 
     @abstractmethod
     def free_bytes(self) -> int | None:
-        """Return how many bytes have room here; None where the storage does not tell."""
+        """Return how many bytes have room here, None where the storage does not tell. Asks the storage in any case.
+
+        Raises:
+            TransferError: It cannot be used: nobody answers, the login is refused, there is no such bucket or collection.
+        """
 
     def copies_from(self, source: Storage) -> bool:
         """Return whether `copy_many` can bring files from there, without a way through this machine."""

@@ -35,7 +35,7 @@ class Worker:
                 raise Refusal(0, self._faults.fatal, "as the test has asked for")
             task.begin_again()
             for item in task.submitted["DATA"]:
-                self._do(task, item)
+                self._do_patiently(task, item)
             task.end("SUCCEEDED")
         except _CanceledTask:
             task.end("FAILED", "CANCELED", "Task canceled")
@@ -50,6 +50,15 @@ class Worker:
         task.shown.update(self._faults.state)
         while self._faults.state and not task.canceled.wait(0.01):
             continue
+
+    def _do_patiently(self, task: Task, item: dict[str, Any]) -> None:
+        """Do one item, again when a file was taken away under its hands: to Globus that is a fault, no end."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return self._do(task, item)
+            except FileNotFoundError:
+                task.shown["faults"] += 1
+        return self._do(task, item)
 
     def _do(self, task: Task, item: dict[str, Any]) -> None:
         _go_on(task)

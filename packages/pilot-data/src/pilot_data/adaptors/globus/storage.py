@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import ClassVar
 
 from pilot_data.entries import Entry, Item, Outcome
-from pilot_data.errors import TransferError
+from pilot_data.errors import MissingFileError, TransferError
 from pilot_data.job import Job
 from pilot_data.locations import Location
 from pilot_data.storage import Access, Capabilities, Storage
@@ -97,7 +98,9 @@ class GlobusStorage(Storage):
         self.remove_many([item.partial for item in items])
 
     def free_bytes(self) -> int | None:
-        """See `Storage.free_bytes`: Globus does not tell."""
+        """See `Storage.free_bytes`: Globus does not tell, but whether there is such a collection."""
+        with suppress(MissingFileError):  # the folder is made when files come
+            self._folders.children("")
         return None
 
     def close(self) -> None:

@@ -98,7 +98,8 @@ class S3Storage(Storage):
                 uploads.abort(upload)
 
     def free_bytes(self) -> int | None:
-        """See `Storage.free_bytes`: S3 does not tell."""
+        """See `Storage.free_bytes`: S3 does not tell, but whether there is such a bucket."""
+        next(self.bucket.list(folder_of(self.location.path, "")), None)
         return None
 
     def copies_from(self, source: Storage) -> bool:
