@@ -45,7 +45,7 @@ def session(
     yield found
     found.stop_staging()
     for thread in set(threading.enumerate()) - before:
-        if thread.name != "catalogue events":  # ends when the connection is closed
+        if thread.name.startswith(("stager", "lease", "take-over")):
             thread.join(10)
             assert not thread.is_alive(), thread
     catalogue.close()

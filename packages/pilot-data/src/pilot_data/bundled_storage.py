@@ -60,8 +60,12 @@ class BundledStorage(Storage):
     def get_many(self, items: Sequence[Item], root: str, job: Job) -> Iterator[Outcome]:
         """See `Storage.get_many`."""
         known = self._known()
+        given = {item.target: item for item in items}
         with _spool() as spool:
-            yield from get_bundled(self.inner, [_wanted(item, known) for item in items], root, job, spool)
+            for outcome in get_bundled(
+                self.inner, [_wanted(item, known) for item in items], root, job, spool
+            ):
+                yield replace(outcome, item=given[outcome.item.target])
 
     def checksums(self, paths: Sequence[str], job: Job) -> dict[str, str]:
         """See `Storage.checksums`: what is bundled comes through this machine."""

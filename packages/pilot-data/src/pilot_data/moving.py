@@ -12,6 +12,7 @@ from typing import TypeVar
 from .entries import Entry, Item, Outcome
 from .errors import MissingFileError, NoSpaceError, TransferError
 from .job import Job
+from .landing import land_other
 from .local_files import translated
 from .storage import Storage
 
@@ -38,11 +39,27 @@ def move(source: Storage, target: Storage, items: Sequence[Item], job: Job) -> I
     if source.location.scheme == "file":
         yield from target.put_many(source.location.path, items, job)
     elif target.location.scheme == "file":
-        yield from source.get_many(items, target.location.path, job)
+        yield from _get(source, target.location.path, items, job)
     elif target.copies_from(source):
         yield from target.copy_many(source, items, job)
     else:
         yield from _relay(source, target, items, job)
+
+
+def _get(source: Storage, root: str, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
+    """Bring files to this machine, and make links and empty folders here, which not every source has."""
+    yield from source.get_many([item for item in items if item.entry.has_content], root, job)
+    for item in items:
+        if not item.entry.has_content:
+            yield _made(root, item)
+
+
+def _made(root: str, item: Item) -> Outcome:
+    try:
+        land_other(root, item)
+        return Outcome(item)
+    except TransferError as error:
+        return Outcome(item, error=error)
 
 
 def _relay(source: Storage, target: Storage, items: Sequence[Item], job: Job) -> Iterator[Outcome]:

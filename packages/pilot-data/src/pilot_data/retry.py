@@ -33,8 +33,8 @@ def move_with_retries(move: Move, items: Sequence[Item], job: Job) -> Iterator[O
     """Move items; yield one outcome for each, the last one.
 
     Args:
-        move: Moves them; its outcomes have the very items that it was given.
-        items: What is to be moved.
+        move: Moves them.
+        items: What is to be moved, each to a place of its own.
         job: Is asked to wait, and ends the waiting when it is canceled.
 
     Raises:
@@ -60,10 +60,10 @@ class _Trying:
     """Items that have no last outcome yet, and what has gone wrong with them the last time."""
 
     def __init__(self, move: Move, items: Sequence[Item]) -> None:
-        self.left = {id(item): item for item in items}
+        self.left = {item.target: item for item in items}
         self.error: TransferError | None = None
         self._move = move
-        self._trouble: dict[int, TransferError] = {}
+        self._trouble: dict[str, TransferError] = {}
 
     def once(self) -> Iterator[Outcome]:
         """Try all that is left, and yield the outcomes that are the last ones."""
@@ -71,10 +71,10 @@ class _Trying:
         try:
             for outcome in self._move(list(self.left.values())):
                 if outcome.error is None or not outcome.error.transient:
-                    self.left.pop(id(outcome.item), None)
+                    self.left.pop(outcome.item.target, None)
                     yield outcome
                 else:
-                    self.error = self._trouble[id(outcome.item)] = outcome.error
+                    self.error = self._trouble[outcome.item.target] = outcome.error
         except CanceledError:
             raise
         except TransferError as error:
