@@ -72,7 +72,7 @@ class TestEverywhere(WithGlobus):
         os.mkdir(f"{folder}/nothing")
         return folder
 
-    @pytest.mark.parametrize(("first", "second"), permutations(KINDS, 2))
+    @pytest.mark.parametrize(("first", "second"), [*permutations(KINDS, 2)])
     def test_a_data_unit_goes_from_each_to_each(
         self, make_store: MakeStore, there: str, tmp_path: Path, first: str, second: str
     ) -> None:

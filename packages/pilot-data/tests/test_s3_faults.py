@@ -16,7 +16,7 @@ from pilot_data.adaptors.s3 import gets, puts
 from pilot_data.adaptors.s3.keys import SMALL
 from pilot_data.adaptors.s3.storage import S3Storage
 from pilot_data.entries import Item, Outcome, is_partial
-from pilot_data.errors import BusyError, CanceledError, ChecksumError, ConnectionLostError
+from pilot_data.errors import BusyError, CanceledError, ChecksumError, ConnectionLostError, TransferError
 from pilot_data.job import Job
 from pilot_data.testing.sample_files import content, read_all, write, write_all
 from pilot_data.testing.storage_fixture import canceled_on_the_way, failed, landed, sha256
@@ -30,6 +30,7 @@ from s3_servers import (
     running_rclone,
     stored,
 )
+from small_disk import small_disk
 
 LARGE = 20 * 1024 * 1024  # two parts, and three ranges
 
@@ -251,6 +252,21 @@ def test_a_service_that_is_started_again_in_the_middle(
         server.start()
         landed(storage.get_many(items, there, Job()))
         assert read_all(there) == {"x": content(LARGE)}
+        storage.close()
+
+
+def test_a_service_whose_disk_is_full_keeps_no_part_of_a_file(tmp_path: Path, here: str, there: str) -> None:
+    with small_disk(tmp_path / "disk", "size=4m,mode=0777") as disk, running_rclone(disk / "data") as server:
+        storage = server.service.storage()
+        landed(storage.put_many(here, [write(here, "before", content(1 << 20))], Job()))
+        try:
+            errors = failed(storage.put_many(here, [write(here, "too large", content(6 << 20))], Job()))
+        except TransferError as error:  # the service says no more than that it failed
+            errors = {"too large": error}
+        assert list(errors) == ["too large"]
+        (item,) = _listed(storage)
+        landed(storage.get_many([item], there, Job()))
+        assert read_all(there) == {"before": content(1 << 20)}
         storage.close()
 
 
