@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -32,14 +33,17 @@ class Interruption:
         self._exit_code = 128 + number
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # In a thread: what was interrupted here may hold the very lock that canceling needs.
+        threading.Thread(target=self._cancel).start()
+
+    def _cancel(self) -> None:
         self._job.cancel()
         self._wake()
 
     def closed_pipe(self) -> None:
         """Cancel, because nobody reads any more what is told."""
         self._exit_code = CLOSED_PIPE
-        self._job.cancel()
-        self._wake()
+        self._cancel()
 
     @property
     def exit_code(self) -> int:
