@@ -10,8 +10,7 @@ from .entries import Entry, Item
 from .errors import TransferError
 from .job import Job
 from .moving import RELAY_BYTES, batches, lots, spool_folder
-from .origins import EVERYTHING
-from .storage import Capabilities, Storage
+from .storage import EVERYTHING, Capabilities, Storage
 
 BATCH = 1000
 

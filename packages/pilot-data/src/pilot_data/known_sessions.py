@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from types import TracebackType
 
@@ -29,18 +28,23 @@ def session_with(name: str) -> str:
         CoordinationError: No session that answers has it, and one does not answer.
         StateError: No session has it.
     """
-    record = _RECORDS[name.partition("-")[0]]
     silent: list[CoordinationError] = []
-    sessions = 0
+    files = _newest_first(silent)
     with _Links() as links:
-        for file in _newest_first(silent):
-            sessions += 1
-            try:
-                if links.to(file).query(record(Keys(file.session), name)) is not None:
-                    return file.session
-            except CoordinationError as error:
-                silent.append(error)
-    raise _not_found(name, sessions, silent)
+        for file in files:
+            if _has(links, file, name, silent):
+                return file.session
+    raise _not_found(name, len(files), silent)
+
+
+def _has(links: _Links, file: SessionFile, name: str, silent: list[CoordinationError]) -> bool:
+    """Return whether a session has an object; a server that does not answer is told by its error."""
+    record = _RECORDS[name.partition("-")[0]]
+    try:
+        return links.to(file).query(record(Keys(file.session), name)) is not None
+    except CoordinationError as error:
+        silent.append(error)
+        return False
 
 
 def _not_found(name: str, sessions: int, silent: list[CoordinationError]) -> StateError | CoordinationError:
@@ -56,7 +60,8 @@ def _not_found(name: str, sessions: int, silent: list[CoordinationError]) -> Sta
     )
 
 
-def _newest_first(silent: list[CoordinationError]) -> Iterator[SessionFile]:
+def _newest_first(silent: list[CoordinationError]) -> list[SessionFile]:
+    """Return the session files that can be read; the others are told by their errors."""
     files = SessionFiles(SessionConfig.from_environment().sessions_dir)
     found = []
     for session in files.list_sessions():
@@ -64,7 +69,7 @@ def _newest_first(silent: list[CoordinationError]) -> Iterator[SessionFile]:
             found.append(files.load(session))
         except CoordinationError as error:
             silent.append(error)
-    yield from sorted(found, key=lambda file: file.created, reverse=True)
+    return sorted(found, key=lambda file: file.created, reverse=True)
 
 
 class _Links(AbstractContextManager["_Links"]):
