@@ -301,6 +301,11 @@ def test_a_data_unit_that_has_failed_is_told(
         (["get", "--from", "pd-aaaaaaaa", "DU", "there"], 1, ["Pilot-Data pd-aaaaaaaa"]),
         (["get", "--from", "OTHER", "DU", "there"], 1, ["not whole at pd-"]),
         (["sync", "run", "PD"], 2, ["is a Pilot-Data; a data unit is needed"]),
+        (["sync", "DU", "there"], 2, ["a folder is needed", "pilot-data get"]),
+        (["watch", "run", "DU"], 2, ["a folder is needed", "pilot-data sync"]),
+        (["verify", "run", "DU"], 2, ["a folder is needed"]),
+        (["get", "run", "DU"], 2, ["a folder is needed", "pilot-data cp"]),
+        (["export", "DU", "PD"], 2, ["a folder is needed", "pilot-data cp"]),
         (["sync", "absent", "DU"], 1, ["absent"]),
         (["verify", "DU", "run"], 2, ["leave out 'run'"]),
         (["verify", "run"], 2, ["TARGET"]),
@@ -383,9 +388,7 @@ def test_an_interrupted_wait_tells_the_state(
 def test_an_interrupted_put_stops_what_it_moves(
     ran: Cli, stores: list[str], hinder: Callable[..., Hindrance], tmp_path: Path
 ) -> None:
-    hinder("/one")
-    one = PilotData(stores[0])
-    interrupter = threading.Thread(target=_interrupt_when_staging, args=(one,))
+    interrupter = threading.Thread(target=_interrupt_when_reached, args=(hinder("/one"),))
     interrupter.start()
     put = ran("put", "run", stores[0])
     interrupter.join()
@@ -394,15 +397,20 @@ def test_an_interrupted_put_stops_what_it_moves(
     assert read_all(f"{tmp_path}/one") == {}
 
 
-def _interrupt_when_staging(store: PilotData) -> None:
-    """Send this process Ctrl-C when a data unit is on its way to a place, whose replica has begun."""
-    catalogue = store._session.catalogue
-    catalogue.wait_for(
-        lambda: any(
-            replica["state"] is State.Staging
-            for unit in store.list_data_units()
-            for replica in unit.details["replicas"].values()
-        ),
-        30,
-    )
+def _interrupt_when_reached(hindrance: Hindrance) -> None:
+    """Send this process Ctrl-C when a transfer stands still."""
+    assert hindrance.reached.wait(30)
     signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupted_sync_takes_back_what_it_has_added(
+    ran: Cli, stores: list[str], hinder: Callable[..., Hindrance]
+) -> None:
+    unit = DataUnit(ran("put", "run/", stores[0]).out.strip())
+    write_all("run", ["new", "newer"])
+    hinder("/one", KeyboardInterrupt(), after=1)
+    synced = ran("sync", "run", unit.id)
+    assert synced.code == 130
+    assert one_line(synced.err, "interrupted", unit.id, "is Running")
+    assert sorted(unit.list()) == ["a", "sub/b"]
+    assert ran("verify", unit.id).code == 0

@@ -59,6 +59,25 @@ def has_name(texts: Iterable[str]) -> bool:
     return any(map(is_name, texts))
 
 
+def want_path(text: str, key: str, advice: str) -> None:
+    """Make sure that a text is the path or URL of a folder.
+
+    Args:
+        text: Of the user.
+        key: What it is called in errors.
+        advice: What to do else.
+
+    Raises:
+        DescriptionError: It is a name of the catalogue.
+    """
+    if is_name(text):
+        raise DescriptionError(
+            f"{key} {text!r} is a name of the catalogue, and a folder is needed; {advice}",
+            key=key,
+            value=text,
+        )
+
+
 def check_all_names(texts: Iterable[str]) -> None:
     """Make sure that names of the catalogue are not among paths.
 

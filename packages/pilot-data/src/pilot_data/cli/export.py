@@ -8,7 +8,7 @@ import click
 
 from pilot_protocol.errors import DescriptionError
 
-from .catalogue_names import from_option, is_name, session_option
+from .catalogue_names import from_option, is_name, session_option, want_path
 from .options import access_options, dry_run_option, job_options, output_options, place
 
 
@@ -32,6 +32,7 @@ def export(data_unit: str, target: str, **options: Any) -> int:
             key="data_unit",
             value=data_unit,
         )
+    want_path(target, "target", "pilot-data cp brings a data unit to a further Pilot-Data")
     from .data_units.export import export as export_it
 
     return export_it((data_unit,), target, options)

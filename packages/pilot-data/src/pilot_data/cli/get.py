@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .catalogue_names import has_name, of_paths
+from .catalogue_names import has_name, of_paths, want_path
 from .copying import copy, copy_options, want_local
 
 
@@ -18,6 +18,7 @@ def get(sources: tuple[str, ...], target: str, **options: Any) -> int:
     Names are those of cp -r: in an existing folder, or one named with a slash at its end, each SOURCE keeps its name;
     otherwise a single SOURCE gets the TARGET's name. Of a folder named with a slash at its end, what it holds is copied.
     """
+    want_path(target, "target", "pilot-data cp brings a data unit to a further Pilot-Data")
     want_local((target,), "target", "get")
     if has_name(sources):
         from .data_units.export import export

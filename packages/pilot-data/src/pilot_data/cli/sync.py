@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .catalogue_names import is_name, of_paths, session_option
+from .catalogue_names import is_name, of_paths, session_option, want_path
 from .copying import copy
 from .options import dry_run_option, job_options, output_options, place, source_access_options
 
@@ -25,6 +25,7 @@ def sync(source: str, target: str, **options: Any) -> int:
 
     Copies what is new or has changed, by size and time. Nothing is removed without --delete.
     """
+    want_path(source, "source", "pilot-data get copies a data unit to one")
     if is_name(target):
         from .data_units.sync import sync as sync_unit
 

@@ -15,7 +15,7 @@ from pilot_data.sources import items_of
 from pilot_data.storage import Access
 
 from .canceling import canceling
-from .catalogue_names import check_alone, from_option, is_name, of_paths, session_option
+from .catalogue_names import check_alone, from_option, is_name, of_paths, session_option, want_path
 from .exit_codes import INCOMPLETE
 from .named_files import below, named
 from .options import access_of, needed, optional_place, output_options, place, source_access_options
@@ -32,14 +32,17 @@ from .output import show_event, shown, tell
 def verify(source: str, target: str | None, **options: Any) -> int:
     """Compare two places by their contents.
 
-    Both are folders, or both are files. With a data unit, and no TARGET: its replicas with the catalogue. What differs is told, and the exit code is 1 then.
+    Both are folders, or both are files. With a data unit, and no TARGET: its replicas with the catalogue. What differs
+    is told, and the exit code is 1 then.
     """
     if is_name(source):
         check_alone(target)
         from .data_units.verify import verify as verify_unit
 
         return verify_unit(source, options)
-    return _verify_places(source, needed(target), of_paths(options))
+    folder = needed(target)
+    want_path(folder, "target", "pilot-data verify DU compares a data unit with the catalogue")
+    return _verify_places(source, folder, of_paths(options))
 
 
 def _verify_places(source: str, target: str, options: dict[str, Any]) -> int:

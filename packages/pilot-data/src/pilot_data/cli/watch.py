@@ -12,7 +12,7 @@ from pilot_data.transfer_legs import Request
 from pilot_data.watching import Changes, rounds
 
 from .canceling import canceling
-from .catalogue_names import check_alone, is_name, of_paths, session_option
+from .catalogue_names import check_alone, is_name, of_paths, session_option, want_path
 from .copying import want_local
 from .exit_codes import exit_code_of_report
 from .options import (
@@ -47,7 +47,9 @@ def watch(source: str, target: str | None, **options: Any) -> int:
         from .data_units.watch import watch as watch_unit
 
         return watch_unit(source, options)
-    return _watch_folder(source, needed(target), of_paths(options))
+    folder = needed(target)
+    want_path(folder, "target", "pilot-data sync makes a data unit like a folder")
+    return _watch_folder(source, folder, of_paths(options))
 
 
 def _watch_folder(source: str, target: str, options: dict[str, Any]) -> int:

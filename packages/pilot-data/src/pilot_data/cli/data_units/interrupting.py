@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pilot_data.cli.output import tell
+from pilot_data.errors import CanceledError
 
 from .found import Found
 from .telling_units import state_line
@@ -13,9 +13,12 @@ from .telling_units import state_line
 
 @contextmanager
 def state_told(found: Found) -> Iterator[None]:
-    """Tell the state of an object when the context is left by Ctrl-C, which goes on to end the program."""
+    """Let Ctrl-C inside the context be an error that tells the state of an object.
+
+    Raises:
+        CanceledError: Ctrl-C.
+    """
     try:
         yield
     except KeyboardInterrupt:
-        tell(f"interrupted: {state_line(found)}")
-        raise
+        raise CanceledError(f"interrupted: {state_line(found)}") from None
