@@ -361,6 +361,25 @@ def test_a_server_that_is_gone_is_told(ran: Cli, server: RedisProcess, unit: Dat
         assert PASSWORD not in found.err
 
 
+def test_a_bare_id_is_looked_for_in_all_sessions_though_a_server_is_gone(
+    ran: Cli, unit: DataUnit, stores: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="pd-") as folder:
+        other = RedisProcess(Path(folder), password=PASSWORD)
+        other.start()
+        monkeypatch.setenv("PILOT_COORDINATION_URL", other.url)
+        newest = PilotData(ran("create", f"file://{tmp_path}/three").out.strip())
+        other.stop()
+    assert ran("ls", unit.id).code == 0
+    session = unit.url.partition("session=")[2].partition("&")[0]
+    assert ran("ls", "--session", session, unit.id).code == 0
+    elsewhere = ran("ls", newest.id)
+    assert elsewhere.code == 3
+    assert one_line(elsewhere.err, newest.id, "1 of the sessions known here", "cannot be reached")
+    apart = ran("cp", unit.id, stores[0])
+    assert apart.code == 0  # it is there already
+
+
 def test_another_process_s_data_unit_is_found_by_its_id(ran: Cli, stores: list[str]) -> None:
     put = program("put", "run/", PilotData(stores[0]).id)
     assert put.code == 0
