@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 IMPORT_AND_LIST = """
 import sys
@@ -44,3 +45,17 @@ def test_help_of_the_command_loads_no_library_of_a_storage() -> None:
     loaded = set(shown.stdout.splitlines()[-1].split())
     assert "click" in loaded
     assert loaded & HEAVY == set()
+
+
+LIST_AND_LIST = """
+import sys
+from pilot_data.cli.main import run
+assert run(["ls", sys.argv[1]]) == 0
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_a_command_on_a_path_loads_no_redis(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LIST_AND_LIST, str(tmp_path)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert set(shown.stdout.splitlines()[-1].split()) & HEAVY == set()

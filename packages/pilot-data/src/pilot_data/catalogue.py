@@ -211,3 +211,33 @@ def no_room(replica: ReplicaRecord, size: int, used: int | str, limit: int) -> N
 def unknown(kind: str, name: str) -> StateError:
     """Return the error for an object that the catalogue does not have."""
     return StateError(f"the catalogue has no {kind} {name}; it was removed, or made in another session")
+
+
+def units_at(catalogue: Catalogue, pilot_data: str) -> list[DataUnitRecord]:
+    """Return the data units that are at a Pilot-Data, or on their way."""
+    units = map(catalogue.data_unit, catalogue.list_data_units())
+    return [unit for unit in units if unit is not None and pilot_data in unit.replicas]
+
+
+def unit_in(catalogue: Catalogue, data_unit: str) -> DataUnitRecord:
+    """Return what a catalogue knows of a data unit.
+
+    Raises:
+        StateError: Nothing.
+    """
+    unit = catalogue.data_unit(data_unit)
+    if unit is None:
+        raise unknown("data unit", data_unit)
+    return unit
+
+
+def store_in(catalogue: Catalogue, pilot_data: str) -> PilotDataRecord:
+    """Return what a catalogue knows of a Pilot-Data.
+
+    Raises:
+        StateError: Nothing.
+    """
+    store = catalogue.pilot_data(pilot_data)
+    if store is None:
+        raise unknown("Pilot-Data", pilot_data)
+    return store

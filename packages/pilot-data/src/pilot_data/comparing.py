@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from .entries import Entry, Item
 from .errors import TransferError
 from .job import Job
 from .moving import RELAY_BYTES, batches, lots, spool_folder
-from .storage import Storage
+from .storage import EVERYTHING, Capabilities, Storage
 
 BATCH = 1000
 
@@ -41,14 +42,51 @@ class Side:
     storage: Storage
     entries: Mapping[str, Entry]
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """What can be known of files there."""
+        return self.storage.capabilities
 
-def differences(source: Side, target: Side, job: Job) -> Iterator[Difference]:
+    def checksums(self, names: Sequence[str], job: Job) -> dict[str, str]:
+        """Return checksums of what is stored now by name; what cannot be read at its place is fetched and read here."""
+        paths = {name: self.entries[name].path for name in names}
+        found = self.storage.checksums(list(paths.values()), job)
+        checksums = {name: found[path] for name, path in paths.items() if path in found}
+        unknown = [Item(self.entries[name], name) for name in names if name not in checksums]
+        for lot in lots(unknown, RELAY_BYTES):
+            checksums |= _fetched(self.storage, lot, job)
+        return checksums
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Files as a catalogue knows them.
+
+    Attributes:
+        entries: By the name that each is compared under.
+        capabilities: What can be known of them.
+    """
+
+    entries: Mapping[str, Entry]
+    capabilities: ClassVar[Capabilities] = EVERYTHING
+
+    def checksums(self, names: Sequence[str], _job: Job) -> dict[str, str]:
+        """Return the checksums that are known, by name."""
+        return {name: self.entries[name].checksum for name in names if self.entries[name].checksum}
+
+
+Files = Side | Recorded
+
+
+def differences(source: Files, target: Side, job: Job) -> Iterator[Difference]:
     """Yield what differs, in the order of names. Links are the same as what they lead to, if one place has no links.
+
+    Of a recorded file without a checksum, the size is compared.
 
     Raises:
         TransferError: A storage cannot be read.
     """
-    kinds = [side.storage.capabilities for side in (source, target)]
+    kinds = [side.capabilities for side in (source, target)]
     has_folders = all(kind.folders for kind in kinds)
     names = [
         name
@@ -60,15 +98,16 @@ def differences(source: Side, target: Side, job: Job) -> Iterator[Difference]:
         yield from _compared(source, target, batch, job)
 
 
-def _either(source: Side, target: Side, name: str) -> Entry:
+def _either(source: Files, target: Side, name: str) -> Entry:
     return source.entries.get(name) or target.entries[name]
 
 
-def _compared(source: Side, target: Side, names: Sequence[str], job: Job) -> Iterator[Difference]:
+def _compared(source: Files, target: Side, names: Sequence[str], job: Job) -> Iterator[Difference]:
     both = [name for name in names if name in source.entries and name in target.entries]
     alike = [name for name in both if not _fact(source, target, name)]
     contents = [name for name in alike if _have_contents(source.entries[name], target.entries[name])]
-    ours, theirs = _checksums(source, contents, job), _checksums(target, contents, job)
+    ours = source.checksums(contents, job)
+    theirs = target.checksums([name for name in contents if name in ours], job)
     for name in names:
         if name not in target.entries:
             yield Difference(name, "missing")
@@ -84,10 +123,10 @@ def _have_contents(one: Entry, other: Entry) -> bool:
     return not (one.is_folder or (one.link and one.link == other.link))
 
 
-def _fact(source: Side, target: Side, name: str) -> str:
+def _fact(source: Files, target: Side, name: str) -> str:
     """Return what differs and can be seen without reading."""
     one, other = source.entries[name], target.entries[name]
-    both_links = source.storage.capabilities.links and target.storage.capabilities.links
+    both_links = source.capabilities.links and target.capabilities.links
     if one.is_folder != other.is_folder:
         return "a folder and a file"
     if both_links and one.link and other.link and one.link != other.link:
@@ -97,17 +136,6 @@ def _fact(source: Side, target: Side, name: str) -> str:
     if one.size != other.size and not (one.link and one.link == other.link):
         return f"{one.size} and {other.size} bytes"
     return ""
-
-
-def _checksums(side: Side, names: Sequence[str], job: Job) -> dict[str, str]:
-    """Return checksums of what is stored now by name; what cannot be read at its place is fetched and read here."""
-    paths = {name: side.entries[name].path for name in names}
-    found = side.storage.checksums(list(paths.values()), job)
-    checksums = {name: found[path] for name, path in paths.items() if path in found}
-    unknown = [Item(side.entries[name], name) for name in names if name not in checksums]
-    for lot in lots(unknown, RELAY_BYTES):
-        checksums |= _fetched(side.storage, lot, job)
-    return checksums
 
 
 def _fetched(storage: Storage, lot: Sequence[Item], job: Job) -> dict[str, str]:

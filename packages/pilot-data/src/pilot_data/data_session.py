@@ -101,7 +101,7 @@ def choose(url: str | None, session: Any = None) -> DataSession:
         DescriptionError: The URL cannot be read.
     """
     if session is not None:
-        return _join(session if isinstance(session, str) else session.id)
+        return join(session if isinstance(session, str) else session.id)
     given = url or SessionConfig.from_environment().coordination_url
     if not given:
         return _of_this_process
@@ -110,7 +110,7 @@ def choose(url: str | None, session: Any = None) -> DataSession:
         if place not in _default_of:
             _default_of[place] = _make(given)
         known = _default_of[place]
-    return _join(known)
+    return join(known)
 
 
 def find(url: str, kind: str) -> tuple[DataSession, str]:
@@ -130,7 +130,7 @@ def find(url: str, kind: str) -> tuple[DataSession, str]:
         return _of_this_process, name
     found = coordination_url.parse_object_url(url)
     _check_kind(url, found.kind, kind)
-    return _join(found.session), found.id
+    return join(found.session), found.id
 
 
 def _check_kind(url: str, named: str, wanted: str) -> None:
@@ -151,7 +151,16 @@ def _make(url: str) -> str:
     return file.session
 
 
-def _join(session: str) -> DataSession:
+def join(session: str) -> DataSession:
+    """Return a session that is known on this machine, as this process uses it.
+
+    Args:
+        session: Its id.
+
+    Raises:
+        CoordinationError: The server cannot be reached, or the session is not known on this machine.
+        DescriptionError: It is no session id.
+    """
     with _lock:
         known = _by_session.get(session)
         if known is None:

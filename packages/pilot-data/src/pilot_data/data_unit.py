@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
@@ -10,28 +9,27 @@ from typing import TYPE_CHECKING, Any, final
 
 from pilot_protocol.checks import listed, path
 from pilot_protocol.data_records import FileRecord, ReplicaLetter
-from pilot_protocol.errors import DescriptionError, StateError
+from pilot_protocol.errors import StateError
 from pilot_protocol.references import file_urls as checked_urls
 from pilot_protocol.states import State, is_final
 from pilot_session.argument_checks import seconds
 
-from .catalogue import DataUnitRecord, unknown
-from .errors import MissingFileError, TransferError
+from .catalogue import DataUnitRecord, unit_in
+from .errors import MissingFileError
 from .handles import Handle, checked, find
 from .job import Job
 from .locations import parse
 from .moving import first_error, move, present_at
-from .origins import lots_of, record_of
+from .origins import lot_of_replica, lots_of
 from .plan import make_plan
 from .registry import open_storage
 from .removing import remove_data_unit
-from .replicas import open_replica, place_of
+from .replicas import nearest_whole, place_of, state_of, whole_at
 from .retry import move_with_retries
+from .unit_files import add, remove, settled_at
 
 if TYPE_CHECKING:
     from .pilot_data import PilotData
-
-logger = logging.getLogger(__name__)
 
 
 @final
@@ -62,7 +60,7 @@ class DataUnit(Handle):
     def details(self) -> dict[str, Any]:
         """What is known of it: description, state, reason, sizes in bytes, replicas, and each file."""
         record = self._record()
-        done = _done(record)
+        done = whole_at(record)
         files = self._session.catalogue.files(self.id)
         return {
             "description": dict(record.description),
@@ -71,7 +69,7 @@ class DataUnit(Handle):
             "number_of_files": record.files,
             "bytes": record.bytes,
             "replicas": {
-                name: {"state": _STATES[replica.letter], "bytes": replica.bytes, "reason": replica.reason}
+                name: {"state": state_of(replica), "bytes": replica.bytes, "reason": replica.reason}
                 for name, replica in record.replicas.items()
             },
             "files": {file.path: _told(file, done) for file in files},
@@ -88,33 +86,8 @@ class DataUnit(Handle):
             TransferError: A file is not there, or could not be moved; then the data unit is as it was.
             StateError: The data unit has ended, or files of it are moved just now.
         """
-        stores = _done(self._settled("add_files"))
-        lots = lots_of(checked_urls("file_urls", file_urls))
-        catalogue = self._session.catalogue
-        known = {file.path: file.part for file in catalogue.files(self.id)}
-        part = 1 + max(known.values(), default=-1)
-        fresh = [record_of(item, part) for lot in lots for item in lot.items]
-        for file in fresh:
-            if file.path in known:
-                raise DescriptionError(
-                    f"data unit {self.id} has a file {file.path!r}; remove_files() it first, or rename the new one",
-                    key="file_urls",
-                    value=file.path,
-                )
-        catalogue.put_files(self.id, fresh)
-        try:
-            for store in stores:
-                self._session.stager.add(self.id, store, lots)
-        except BaseException:  # Ctrl-C as well: what came only in part goes
-            self._take_back([file.path for file in fresh], stores)
-            raise
-
-    def _take_back(self, names: Sequence[str], stores: Sequence[str]) -> None:
-        try:
-            self._remove(names, stores)
-        except TransferError as error:
-            logger.warning("files.left %s: %s", self.id, error, extra={"action": "files.left"})
-            self._session.catalogue.remove_files(self.id, names)
+        stores = settled_at(self._session.catalogue, self.id, "add_files")
+        add(self._session, self.id, lots_of(checked_urls("file_urls", file_urls)), stores)
 
     def remove_files(self, names: Sequence[str]) -> None:
         """Remove files from the data unit and from all its replicas.
@@ -128,21 +101,14 @@ class DataUnit(Handle):
             StateError: The data unit has ended, or files of it are moved just now.
             TransferError: A storage cannot be reached; call it again when it can.
         """
-        stores = _done(self._settled("remove_files"))
+        catalogue = self._session.catalogue
+        stores = settled_at(catalogue, self.id, "remove_files")
         wanted = [path(f"names[{index}]", name) for index, name in enumerate(listed("names", names, "names"))]
-        known = {file.path for file in self._session.catalogue.files(self.id)}
+        known = {file.path for file in catalogue.files(self.id)}
         for name in wanted:
             if name not in known:
                 raise MissingFileError(f"data unit {self.id} has no file {name!r}")
-        self._remove(wanted, stores)
-
-    def _remove(self, names: Sequence[str], stores: Sequence[str]) -> None:
-        catalogue = self._session.catalogue
-        for store in map(catalogue.pilot_data, stores):
-            if store is not None:
-                with closing(open_replica(store, self.id)) as storage:
-                    storage.remove_many(names)
-        catalogue.remove_files(self.id, names)
+        remove(catalogue, self.id, wanted, stores)
 
     def add_pilot_data(self, pilot_data: PilotData) -> None:
         """Bring the data unit to a further Pilot-Data, in the background; no error if it is there, or on its way.
@@ -175,7 +141,7 @@ class DataUnit(Handle):
         """Return the Pilot-Data that have it whole."""
         from .pilot_data import PilotData
 
-        return [PilotData.of(self._session, name) for name in _done(self._record())]
+        return [PilotData.of(self._session, name) for name in whole_at(self._record())]
 
     def export(self, target_url: str, *, pilot_data: PilotData | None = None) -> None:
         """Copy the files to a folder anywhere, and return when they are there and verified.
@@ -190,29 +156,16 @@ class DataUnit(Handle):
             StateError: No Pilot-Data has the data unit whole.
             TransferError: A file could not be moved.
         """
-        lot = self._session.stager.replica(self.id, self._source(pilot_data))
-        job = Job(checksum=self._record().description.get("checksum", "sha256"))
+        catalogue, unit = self._session.catalogue, self._record()
+        wanted = self._store(pilot_data).id if pilot_data is not None else ""
+        lot = lot_of_replica(nearest_whole(catalogue, unit, wanted), self.id, catalogue.files(self.id))
+        job = Job(checksum=unit.description.get("checksum", "sha256"))
         with closing(lot.open()) as source, closing(open_storage(parse(target_url, "target_url"))) as target:
             plan = make_plan(lot.items, present_at(target), target.capabilities)
             outcomes = move_with_retries(partial(move, source, target, job=job), plan.items, job)
             error = first_error([*plan.refused, *outcomes])
         if error is not None:
             raise error
-
-    def _source(self, pilot_data: PilotData | None) -> str:
-        """Return where to take files from: on this machine, if there is such a place."""
-        stores = _done(self._record())
-        if pilot_data is None and stores:
-            records = [
-                store for store in map(self._session.catalogue.pilot_data, stores) if store is not None
-            ]
-            return min(records, key=lambda store: place_of(store, "").scheme != "file").id
-        if pilot_data is not None and self._store(pilot_data).id in stores:
-            return pilot_data.id
-        where = f" at {pilot_data.id}" if pilot_data is not None else ""
-        raise StateError(
-            f"data unit {self.id} is {self.state}, and not whole{where}: nothing can be exported"
-        )
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until no file moves any more: Running, or ended.
@@ -236,21 +189,8 @@ class DataUnit(Handle):
         """
         remove_data_unit(self._session.catalogue, self.id)
 
-    def _settled(self, verb: str) -> DataUnitRecord:
-        record = self._record()
-        is_moving = any(replica.is_in_work for replica in record.replicas.values())
-        if record.state is not State.Running or is_moving:
-            state = record.state if is_final(record.state) else State.Pending
-            raise StateError(
-                f"data unit {self.id} is {state}; {verb} needs one that is Running: wait() first"
-            )
-        return record
-
     def _record(self) -> DataUnitRecord:
-        record = self._session.catalogue.data_unit(self.id)
-        if record is None:
-            raise unknown("data unit", self.id)
-        return record
+        return unit_in(self._session.catalogue, self.id)
 
     def get_pilot_data(self) -> Sequence[PilotData]:
         """Return `list_pilot_data`."""
@@ -261,27 +201,13 @@ class DataUnit(Handle):
         catalogue = self._session.catalogue
         places = [
             place_of(store, self.id)
-            for store in map(catalogue.pilot_data, _done(self._record()))
+            for store in map(catalogue.pilot_data, whole_at(self._record()))
             if store is not None
         ]
         return {
             file.path: {"pilot_data": [str(place.joined(file.path)) for place in places], "size": file.size}
             for file in catalogue.files(self.id)
         }
-
-
-_STATES = {
-    ReplicaLetter.PENDING: State.Pending,
-    ReplicaLetter.RUNNING: State.Staging,
-    ReplicaLetter.DONE: State.Done,
-    ReplicaLetter.FAILED: State.Failed,
-    ReplicaLetter.CANCELED: State.Canceled,
-}
-
-
-def _done(record: DataUnitRecord) -> list[str]:
-    """Return the Pilot-Data that have a data unit whole."""
-    return [name for name, replica in record.replicas.items() if replica.letter == ReplicaLetter.DONE]
 
 
 def _told(file: FileRecord, replicas: Sequence[str]) -> dict[str, Any]:

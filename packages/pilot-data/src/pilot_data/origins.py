@@ -15,10 +15,7 @@ from .locations import Location
 from .plan import make_plan
 from .replicas import access_of, open_with_bundles, place_of
 from .sources import Source, items_of, source_of
-from .storage import Access, Capabilities, Storage
-
-EVERYTHING = Capabilities(links=True, modes=True, mtimes=True, folders=True, bundles=True, bytes_names=True)
-"""What a data unit can know of its files; each of its replicas keeps what its storage can."""
+from .storage import EVERYTHING, Access, Storage
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pilot_protocol.states import State, is_final
 from pilot_session.argument_checks import seconds
 from pilot_session.identifiers import new_id
 
-from .catalogue import DataUnitRecord, PilotDataRecord, unknown
+from .catalogue import DataUnitRecord, PilotDataRecord, store_in, units_at
 from .data_unit import DataUnit
 from .errors import TransferError
 from .handles import Handle, checked, find
@@ -198,9 +198,7 @@ class PilotData(Handle):
         return checked("data_unit", data_unit, DataUnit, self._session)
 
     def _units(self) -> list[DataUnitRecord]:
-        catalogue = self._session.catalogue
-        units = [catalogue.data_unit(name) for name in catalogue.list_data_units()]
-        return [unit for unit in units if unit is not None and self.id in unit.replicas]
+        return units_at(self._session.catalogue, self.id)
 
     def _free_bytes(self, record: PilotDataRecord) -> int | None:
         if is_final(record.state):
@@ -215,7 +213,4 @@ class PilotData(Handle):
         return record
 
     def _record(self) -> PilotDataRecord:
-        record = self._session.catalogue.pilot_data(self.id)
-        if record is None:
-            raise unknown("Pilot-Data", self.id)
-        return record
+        return store_in(self._session.catalogue, self.id)

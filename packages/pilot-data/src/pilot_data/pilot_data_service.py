@@ -15,6 +15,7 @@ from pilot_session.identifiers import new_id
 
 from . import data_session
 from .catalogue import DataUnitRecord, PilotDataRecord
+from .data_session import DataSession
 from .errors import TransferError
 from .handles import find
 from .pilot_data import PilotData
@@ -66,11 +67,7 @@ class PilotDataService:
             TransferError: The storage cannot be used; the error says why.
             CoordinationError: The server cannot be reached.
         """
-        record = PilotDataRecord(new_id("pd"), self.id, validate_pilot_data(pilot_data_description))
-        with closing(open_storage(place_of(record, ""), access_of(record))) as storage:
-            storage.free_bytes()
-        self._session.catalogue.add_pilot_data(record)
-        return PilotData.of(self._session, record.id)
+        return make_pilot_data(self._session, self.id, pilot_data_description)
 
     def get_pilot(self, pilot_id: str) -> PilotData:
         """Return a Pilot-Data of this service.
@@ -146,3 +143,20 @@ class PilotDataService:
 
     def __repr__(self) -> str:
         return f"<PilotDataService {self.id}>"
+
+
+def make_pilot_data(
+    session: DataSession, service: str, pilot_data_description: Mapping[str, object]
+) -> PilotData:
+    """Make a Pilot-Data of a service; see `PilotDataService.create_pilot`.
+
+    Args:
+        session: Whose catalogue has it.
+        service: Id of the service.
+        pilot_data_description: A dict or a PilotDataDescription.
+    """
+    record = PilotDataRecord(new_id("pd"), service, validate_pilot_data(pilot_data_description))
+    with closing(open_storage(place_of(record, ""), access_of(record))) as storage:
+        storage.free_bytes()
+    session.catalogue.add_pilot_data(record)
+    return PilotData.of(session, record.id)

@@ -39,15 +39,16 @@ class Plan:
 def in_the_way(plan: Plan) -> list[str]:
     """Return the paths of what is at the target only and has to go first: a file where a folder is wanted, or below one."""
     wanted = {item.target for item in (*plan.items, *plan.unchanged)}
-    above = {folder for path in wanted for folder in _folders_above(path)}
+    above = {folder for path in wanted for folder in folders_above(path)}
     return [
         entry.path
         for entry in plan.extra
-        if entry.path in above or any(folder in wanted for folder in _folders_above(entry.path))
+        if entry.path in above or any(folder in wanted for folder in folders_above(entry.path))
     ]
 
 
-def _folders_above(path: str) -> Iterator[str]:
+def folders_above(path: str) -> Iterator[str]:
+    """Yield the paths of the folders that a path is in, the nearest first."""
     while "/" in path:
         path = path.rpartition("/")[0]
         yield path
@@ -101,7 +102,7 @@ def _extra(present: Mapping[str, Entry], sources: Mapping[str, Entry]) -> tuple[
     extra = [entry for path, entry in present.items() if path not in sources]
     if not any(entry.is_folder for entry in extra):
         return tuple(extra)
-    above = {folder for path in sources for folder in _folders_above(path)}
+    above = {folder for path in sources for folder in folders_above(path)}
     return tuple(entry for entry in extra if not (entry.is_folder and entry.path in above))
 
 

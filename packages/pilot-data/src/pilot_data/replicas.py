@@ -1,12 +1,58 @@
-"""Where the replicas of data units are, and how they are entered."""
+"""Where the replicas of data units are, how they are, and how they are entered."""
 
 from __future__ import annotations
 
+from pilot_protocol.data_records import ReplicaLetter, ReplicaRecord
+from pilot_protocol.errors import StateError
+from pilot_protocol.states import State
+
 from .bundled_storage import BundledStorage
-from .catalogue import PilotDataRecord
+from .catalogue import Catalogue, DataUnitRecord, PilotDataRecord
 from .locations import Location, parse
 from .registry import open_storage
 from .storage import Access, Storage
+
+_STATES = {
+    ReplicaLetter.PENDING: State.Pending,
+    ReplicaLetter.RUNNING: State.Staging,
+    ReplicaLetter.DONE: State.Done,
+    ReplicaLetter.FAILED: State.Failed,
+    ReplicaLetter.CANCELED: State.Canceled,
+}
+
+
+def state_of(replica: ReplicaRecord) -> State:
+    """Return the state of a replica as users know it."""
+    return _STATES[replica.letter]
+
+
+def whole_at(unit: DataUnitRecord) -> list[str]:
+    """Return the Pilot-Data that have a data unit whole."""
+    return [name for name, replica in unit.replicas.items() if replica.letter == ReplicaLetter.DONE]
+
+
+def nearest_whole(catalogue: Catalogue, unit: DataUnitRecord, wanted: str = "") -> PilotDataRecord:
+    """Return where to take the files of a data unit from: on this machine, if there is such a place.
+
+    Args:
+        catalogue: Knows the places.
+        unit: Of which files are wanted.
+        wanted: The Pilot-Data to take them from; empty for the nearest one.
+
+    Raises:
+        StateError: No Pilot-Data has it whole, or the wanted one has not.
+    """
+    stores = [
+        store
+        for store in map(catalogue.pilot_data, whole_at(unit))
+        if store is not None and wanted in {"", store.id}
+    ]
+    if not stores:
+        where = f" at {wanted}" if wanted else ""
+        raise StateError(
+            f"data unit {unit.id} is {unit.state}, and not whole{where}: nothing can be exported"
+        )
+    return min(stores, key=lambda store: place_of(store, "").scheme != "file")
 
 
 def place_of(record: PilotDataRecord, data_unit: str) -> Location:

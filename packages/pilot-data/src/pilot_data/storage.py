@@ -59,6 +59,10 @@ class Capabilities:
     bundles: bool = False
 
 
+EVERYTHING = Capabilities(links=True, modes=True, mtimes=True, folders=True, bundles=True, bytes_names=True)
+"""What a data unit can know of its files; each of its replicas keeps what its storage can."""
+
+
 class Storage(ABC):
     """Files below one location. Used by one thread at a time.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -9,11 +11,12 @@ import click
 from pilot_data.errors import CanceledError
 from pilot_data.job import Job
 from pilot_data.locations import parse
-from pilot_data.transfer_legs import Request
+from pilot_data.transfer_legs import Leg, Request
 from pilot_data.transfers import Transfer
 from pilot_protocol.errors import DescriptionError
 
 from .canceling import canceling
+from .catalogue_names import from_option, session_option
 from .exit_codes import exit_code_of_report
 from .options import (
     Command,
@@ -33,6 +36,8 @@ def copy_options(command: Command) -> Command:
     """Add what ``put``, ``get`` and ``cp`` take."""
     for decorate in (
         output_options,
+        session_option,
+        from_option,
         source_access_options,
         job_options,
         dry_run_option,
@@ -44,6 +49,26 @@ def copy_options(command: Command) -> Command:
     return command
 
 
+@dataclass(frozen=True)
+class Output:
+    """What a copy tells.
+
+    Attributes:
+        as_json: Each file, as JSON.
+        quiet: Errors only.
+        is_dry: What would be done; nothing is.
+    """
+
+    as_json: bool
+    quiet: bool
+    is_dry: bool
+
+
+def output_of(options: dict[str, Any]) -> Output:
+    """Take the options of `output_options` and `dry_run_option` out of all options."""
+    return Output(options.pop("as_json"), options.pop("quiet"), options.pop("dry_run"))
+
+
 def copy(sources: tuple[str, ...], target: str, options: dict[str, Any]) -> int:
     """Copy, tell of it, and return the exit code.
 
@@ -52,25 +77,32 @@ def copy(sources: tuple[str, ...], target: str, options: dict[str, Any]) -> int:
         target: As the user named it.
         options: Of `job_options`, `source_access_options` and `output_options`, and further ones of `Request`.
     """
-    job = job_of(options)
-    access = access_of(options)
-    as_json, quiet, is_dry = options.pop("as_json"), options.pop("quiet"), options.pop("dry_run")
+    job, output, access = job_of(options), output_of(options), access_of(options)
     request = Request(sources, target, access.source, access.target, **options)
-    with canceling(job) as interruption, Telling(interruption, as_json=as_json, quiet=quiet) as telling:
+    return carry_out(request, job, output, Transfer.plan)
+
+
+def carry_out(request: Request, job: Job, output: Output, plan: Callable[[Transfer], Sequence[Leg]]) -> int:
+    """Copy what is planned, tell of it, and return the exit code."""
+    with (
+        canceling(job) as interruption,
+        Telling(interruption, as_json=output.as_json, quiet=output.quiet) as telling,
+    ):
         job.on_bytes = telling.bytes
         try:
-            return _copy(request, job, telling, is_dry=is_dry)
+            with Transfer(request, job, telling) as transfer:
+                return _carried_out(transfer, plan(transfer), telling, output, deletes=request.deletes)
         except CanceledError:
             return interruption.exit_code
 
 
-def _copy(request: Request, job: Job, telling: Telling, *, is_dry: bool) -> int:
-    with Transfer(request, job, telling) as transfer:
-        legs = transfer.plan()
-        if is_dry:
-            telling.would(legs, deletes=request.deletes)
-            return 1 if any(leg.plan.refused for leg in legs) else 0
-        report = transfer.run(legs)
+def _carried_out(
+    transfer: Transfer, legs: Sequence[Leg], telling: Telling, output: Output, *, deletes: bool
+) -> int:
+    if output.is_dry:
+        telling.would(legs, deletes=deletes)
+        return 1 if any(leg.plan.refused for leg in legs) else 0
+    report = transfer.run(legs)
     telling.close()
     telling.report(report)
     if isinstance(report.stopped, CanceledError):

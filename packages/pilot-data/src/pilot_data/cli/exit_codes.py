@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pilot_data.errors import STORAGE_WIDE, BusyError, CanceledError
 from pilot_data.transfer_report import Report
-from pilot_protocol.errors import DescriptionError, PilotError
+from pilot_protocol.errors import CoordinationError, DescriptionError, PilotError
 
 INCOMPLETE = 1
 USAGE = 2
@@ -19,7 +19,7 @@ def exit_code_of(error: PilotError) -> int:
         return USAGE
     if isinstance(error, CanceledError):
         return INTERRUPTED
-    return STORAGE if isinstance(error, (*STORAGE_WIDE, BusyError)) else INCOMPLETE
+    return STORAGE if isinstance(error, (*STORAGE_WIDE, BusyError, CoordinationError)) else INCOMPLETE
 
 
 def exit_code_of_report(report: Report) -> int:

@@ -12,6 +12,7 @@ import click
 
 from pilot_data.entries import Entry
 
+from .catalogue_names import allow_only, check_of_paths, is_name, kind_of, session_option
 from .named_files import below, named
 from .options import access_of, access_options, place
 from .output import human, show_event, shown
@@ -21,22 +22,39 @@ from .output import human, show_event, shown
 @place("url")
 @click.option("--recursive", "-r", is_flag=True, help="List what is in folders, too.")
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON object a line.")
+@session_option
 @access_options
-def ls(url: str, *, recursive: bool, as_json: bool, **options: Any) -> None:
-    """List files: mode, size, time of change, name.
+def ls(url: str, *, recursive: bool, as_json: bool, session: str, **options: Any) -> None:
+    """List files: mode, size, time of change, name; of a Pilot-Data its data units.
 
     Of a folder, a file or what matches a pattern. The size of a folder is that of all files in it. Sizes are in K of 1024. Names with characters that cannot be printed
     are shown with backslashes.
     """
+    if is_name(url):
+        _list_name(url, session, recursive=recursive, as_json=as_json)
+        return
+    check_of_paths()
     with named(url, access_of(options).target) as (source, storage):
-        entries: Iterable[Entry] = (
-            replace(entry, path=below(source, entry.path)) for entry in source.entries(storage)
-        )
-        for entry in entries if recursive else folded(entries):
-            if as_json:
-                _show_json(entry)
-            else:
-                click.echo(line(entry))
+        entries = (replace(entry, path=below(source, entry.path)) for entry in source.entries(storage))
+        _show(entries, recursive=recursive, as_json=as_json)
+
+
+def _list_name(name: str, session: str, *, recursive: bool, as_json: bool) -> None:
+    from .data_units.listing import files_of, list_units
+
+    if kind_of(name) == "pd":
+        list_units(name, session, as_json=as_json)
+        return
+    allow_only(("recursive",), "a data unit")
+    _show(files_of(name, session), recursive=recursive, as_json=as_json)
+
+
+def _show(entries: Iterable[Entry], *, recursive: bool, as_json: bool) -> None:
+    for entry in entries if recursive else folded(entries):
+        if as_json:
+            _show_json(entry)
+        else:
+            click.echo(line(entry))
 
 
 def folded(entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -14,8 +14,10 @@ from pilot_data import __version__
 from pilot_protocol.errors import PilotError
 
 from .cp import cp
+from .create import create
 from .du import du
 from .exit_codes import CLOSED_PIPE, INTERRUPTED, USAGE, exit_code_of
+from .export import export
 from .get import get
 from .login import login
 from .ls import ls
@@ -26,10 +28,10 @@ from .sync import sync
 from .verify import verify
 from .watch import watch
 
-COMMANDS = (put, get, cp, sync, watch, ls, du, verify, rm, login)
+COMMANDS = (put, get, cp, export, sync, watch, ls, du, verify, rm, create, login)
 
 EPILOG = """
-Exit codes: 0 all done; 1 a file failed, is missing or differs; 2 wrong usage; 3 a storage cannot be reached, does not let
+Exit codes: 0 all done; 1 a file failed, is missing or differs; 2 wrong usage; 3 a storage or server cannot be reached, does not let
 in, is busy or full; 130 Ctrl-C; 141 the output was closed; 143 terminated.
 """
 
@@ -66,7 +68,8 @@ class Program(click.Group):
 def program() -> None:
     """Copy, compare and remove files at local folders and remote storages.
 
-    A place is a local path or a URL. In a URL, %20 stands for the byte of that number.
+    A place is a local path or a URL. In a URL, %20 stands for the byte of that number. Data units and Pilot-Data are named
+    by their URLs, or by their ids.
     """
 
 

@@ -48,6 +48,22 @@ def places(name: str) -> Callable[[Command], Command]:
     )
 
 
+def optional_place(name: str) -> Callable[[Command], Command]:
+    """Add an argument that is a path or URL, or left out where another argument has no need of it; see `needed`."""
+    return click.argument(name, required=False, shell_complete=_files)
+
+
+def needed(target: str | None) -> str:
+    """Return the target.
+
+    Raises:
+        UsageError: It was left out.
+    """
+    if target is None:
+        raise click.UsageError("Missing argument 'TARGET'.", click.get_current_context())
+    return target
+
+
 def access_options(command: Command) -> Command:
     """Add the options that say how storages are entered; `access_of` reads them."""
     for name, text in reversed(_ACCESS.items()):

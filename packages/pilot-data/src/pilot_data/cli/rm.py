@@ -15,6 +15,7 @@ from pilot_data.sources import Source
 from pilot_data.storage import Access, Storage
 from pilot_protocol.errors import DescriptionError
 
+from .catalogue_names import check_all_names, check_of_paths, from_option, has_name, session_option
 from .named_files import named
 from .options import access_of, access_options, dry_run_option, places
 from .output import show_event, shown
@@ -27,22 +28,31 @@ BATCH = 1000
 @click.option("--recursive", "-r", is_flag=True, help="Remove folders, with all that is in them.")
 @dry_run_option
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON object a line.")
+@from_option
+@session_option
 @access_options
-def rm(urls: tuple[str, ...], *, recursive: bool, dry_run: bool, as_json: bool, **options: Any) -> None:
+def rm(urls: tuple[str, ...], **options: Any) -> int:
     """Remove files, and folders with --recursive.
 
-    Roots and homes are refused.
+    Roots and homes are refused. A data unit is canceled and removed from everywhere, a Pilot-Data with --recursive.
     """
+    if has_name(urls):
+        check_all_names(urls)
+        from .data_units.rm import rm as remove_named
+
+        return remove_named(urls, options)
+    check_of_paths()
     access = access_of(options).target
     for url in urls:
         with named(url, access) as (source, storage):
             _check_is_no_root(source)
             entries = list(source.entries(storage))
-            _check_recursive(source, entries, recursive=recursive)
-            if not dry_run:
+            _check_recursive(source, entries, recursive=options["recursive"])
+            if not options["dry_run"]:
                 _remove(source, storage, entries, access)
             for entry in entries:
-                _tell(entry.path, as_json=as_json, dry_run=dry_run)
+                _tell(entry.path, as_json=options["as_json"], dry_run=options["dry_run"])
+    return 0
 
 
 def _check_is_no_root(source: Source) -> None:

@@ -77,12 +77,14 @@ class Telling(Listener, AbstractContextManager["Telling"]):
         """Tell what a transfer would do."""
         for leg in legs:
             for item in leg.plan.items:
-                self._would("copy", item.entry.path, item.target, item.entry.bytes_to_move)
+                show_would(
+                    "copy", item.entry.path, item.target, item.entry.bytes_to_move, as_json=self._as_json
+                )
             for outcome in leg.plan.refused:
                 self.ended(outcome)
                 tell(str(outcome.error))
             for entry in leg.plan.extra if deletes else ():
-                self._would("remove", "", entry.path, entry.size)
+                show_would("remove", "", entry.path, entry.size, as_json=self._as_json)
 
     def report(self, report: Report) -> None:
         """Tell how it went."""
@@ -98,13 +100,6 @@ class Telling(Listener, AbstractContextManager["Telling"]):
         elif not self._quiet:
             tell(summary(report))
 
-    def _would(self, what: str, source: str, target: str, size: int) -> None:
-        if self._as_json:
-            facts = {"source": source} if source else {}
-            self._event(f"would-{what}", **facts, target=target, bytes=size)
-        else:
-            click.echo(f"{what} {shown(target)} ({human(size)})")
-
     def _event(self, event: str, **facts: object) -> None:
         if not self._as_json:
             return
@@ -113,6 +108,15 @@ class Telling(Listener, AbstractContextManager["Telling"]):
         except BrokenPipeError:
             self._as_json = False
             self._interruption.closed_pipe()
+
+
+def show_would(what: str, source: str, target: str, size: int, *, as_json: bool) -> None:
+    """Show what would be done with a file of so many bytes: ``copy`` or ``remove``; a source may be empty."""
+    if as_json:
+        facts = {"source": source} if source else {}
+        show_event(f"would-{what}", **facts, target=target, bytes=size)
+    else:
+        click.echo(f"{what} {shown(target)} ({human(size)})")
 
 
 def summary(report: Report) -> str:

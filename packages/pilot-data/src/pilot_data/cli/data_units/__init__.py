@@ -1,0 +1,1 @@
+"""What the commands do with data units and Pilot-Data; imported when one is named."""
