@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pilot_protocol.checks import suggestion
 from pilot_protocol.errors import DescriptionError
 
 from .locations import Location
@@ -57,7 +58,7 @@ def _adaptor(scheme: str) -> type[Storage]:
             loaded: type[Storage] = point.load()
             return loaded
     raise DescriptionError(
-        f"no adaptor serves {scheme}://; there are {', '.join(schemes())}", key="url", value=scheme
+        f"no adaptor serves {scheme}://; {suggestion(scheme, schemes())}", key="url", value=scheme
     )
 
 

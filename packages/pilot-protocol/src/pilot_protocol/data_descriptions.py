@@ -7,10 +7,7 @@ from typing import Any
 
 from .checks import choice, fault, path, positive_number, text, whole_number
 from .descriptions import Description, Schema, validate
-from .references import file_urls, service_url, without_password
-
-DATA_SCHEMES = ("file", "ssh", "sftp", "s3", "globus", "go")
-"""Schemes of a Pilot-Data's ``service_url``; ``go`` is BigJob's name of ``globus``."""
+from .references import file_urls, storage_url, without_password
 
 CHECKSUMS = ("sha256", "none")
 
@@ -32,7 +29,7 @@ PILOT_DATA_SCHEMA = Schema(
     name="PilotDataDescription",
     required={"service_url": "the URL of the storage, like file:///data/pilot or s3://bucket"},
     checks={
-        "service_url": service_url(DATA_SCHEMES),
+        "service_url": storage_url,
         "size": positive_number,
         "affinity_datacenter_label": text,
         "affinity_machine_label": text,

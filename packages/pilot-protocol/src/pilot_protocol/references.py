@@ -110,6 +110,17 @@ def service_url(schemes: Collection[str]) -> Check:
     return check
 
 
+def storage_url(key: str, value: object) -> str:
+    """Check the URL of a storage. Which schemes there are is known where the adaptors are: those of others may be added."""
+    url = without_password(key, text(key, value))
+    scheme, separator, rest = url.partition("://")
+    if not separator or not scheme:
+        raise fault(
+            key, f"is {shown(url)}, which is no URL; give one like file:///data/pilot or s3://bucket", url
+        )
+    return f"{scheme.lower()}://{rest}"
+
+
 def _present_scheme(name: str) -> str:
     base, dash, way = name.rpartition("-")
     if not dash or way not in REMOTE_WAYS:

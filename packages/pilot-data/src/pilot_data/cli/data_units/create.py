@@ -9,6 +9,7 @@ import click
 from pilot_data import data_session
 from pilot_data.cli.output import show_event
 from pilot_data.data_session import DataSession
+from pilot_data.locations import parse
 from pilot_data.pilot_data_service import make_pilot_data
 from pilot_protocol.errors import DescriptionError
 from pilot_session import coordination_url
@@ -38,9 +39,10 @@ def create(urls: tuple[str, ...], options: dict[str, Any]) -> None:
     if options["identity_file"]:
         description["userkey"] = options["identity_file"]
     for url in urls:
-        made = make_pilot_data(session, service, {"service_url": url, **description})
+        place = str(parse(url))  # a path is one of this machine
+        made = make_pilot_data(session, service, {"service_url": place, **description})
         if options["as_json"]:
-            show_event("pilot-data", url=made.url, id=made.id, service_url=url)
+            show_event("pilot-data", url=made.url, id=made.id, service_url=place)
         else:
             click.echo(made.url)
 
