@@ -82,14 +82,14 @@ class Transfer(AbstractContextManager["Transfer"]):
             self._remove(leg.target, extra, tally)
 
     def _move(self, leg: Leg, batch: Sequence[Item], tally: Tally) -> None:
-        left = {id(item): item for item in batch}
+        left = {item.target: item for item in batch}
 
         def moved(items: Sequence[Item]) -> Iterator[Outcome]:
             return move(leg.origin, leg.target, items, self._job)
 
         try:
             for outcome in move_with_retries(moved, batch, self._job):
-                left.pop(id(outcome.item), None)
+                left.pop(outcome.item.target, None)
                 tally.ended(outcome)
         except (CanceledError, NoSpaceError):
             if not self._request.keeps_partial:
