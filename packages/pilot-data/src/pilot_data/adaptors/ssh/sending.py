@@ -33,19 +33,19 @@ async def send(session: Session, source: SourceFile, arriving: Arriving, job: Jo
     """
     block = session.sftp.limits.write
     if source.size < LARGE:
-        await _send(lambda: source.read(block), arriving, job)
+        await _send(source, lambda: source.read(block), arriving, job)
         return
     ahead = ReadAhead(source, block, _BLOCKS)
     try:
-        await _send(ahead.read, arriving, job)
+        await _send(source, ahead.read, arriving, job)
     finally:
         ahead.stop()
 
 
-async def _send(read: Callable[[], Buffer], arriving: Arriving, job: Job) -> None:
+async def _send(source: SourceFile, read: Callable[[], Buffer], arriving: Arriving, job: Job) -> None:
     unconfirmed: deque[tuple[Reply, int]] = deque()
     offset = 0
-    while data := read():
+    while offset < source.size and (data := read()):
         end = offset + len(data)
         if end > arriving.arrived:
             unconfirmed.append((arriving.write(data, offset), len(data)))

@@ -75,6 +75,11 @@ class Session:
         """How many answers of that program are still to come."""
         return self._hashes.open_requests if self._hashes is not None else 0
 
+    def flush(self) -> None:
+        """Send what that program is to be asked."""
+        if self._hashes is not None:
+            self._hashes.flush()
+
     def receive(self, *, wait: bool) -> list[Reply]:
         """Return the answers of that program that have come; with ``wait``, at least one."""
         return self._hashes.receive(wait=wait) if self._hashes is not None else []
