@@ -60,8 +60,7 @@ class Getting:
             land_other(self._root, item)
             return ""
         path = self._session.path(item.entry.path)
-        # A large file is hashed there while it is on its way; a small one does not wait for what hashes to be started.
-        told = self._told(item.entry, path) if item.entry.size >= LARGE else None
+        told = self._told_early(item.entry, path)
         handle = await self._session.handle(self._sftp.open(path, wire.READING), "read", path)
         try:
             landing = Landing(self._root, item, self._job)
@@ -76,6 +75,12 @@ class Getting:
                 landing.close()
         finally:
             self._sftp.close_handle(handle)
+
+    def _told_early(self, entry: Entry, path: bytes) -> Reply | None:
+        """Let the file be hashed while it is on its way; a small one does not wait for what hashes to be started."""
+        if entry.size < LARGE and not self._session.has_hashes:
+            return None
+        return self._told(entry, path)
 
     def _told(self, entry: Entry, path: bytes) -> Reply | None:
         """Let the file be hashed where it is, unless its hash is known."""

@@ -8,7 +8,7 @@ from paramiko.buffered_pipe import BufferedPipe, PipeTimeout
 
 
 class Inbox(BufferedPipe):  # type: ignore[misc] # paramiko has no types
-    """Gives the content of messages as they came, one by one.
+    """Gives the content of large messages as they came, and that of small ones together.
 
     paramiko's own copies each into an array, out of it, and moves what is left there to its front.
     """
@@ -24,7 +24,7 @@ class Inbox(BufferedPipe):  # type: ignore[misc] # paramiko has no types
             self._cv.notify()
 
     def read(self, nbytes: int, timeout: float | None = None) -> bytes:
-        """Return what came in one message, or so many bytes of it; nothing when no more will come.
+        """Return what came in some messages, at least a part of one; nothing when no more will come.
 
         Args:
             nbytes: How many bytes, at most.
@@ -41,4 +41,12 @@ class Inbox(BufferedPipe):  # type: ignore[misc] # paramiko has no types
             data = self._buffer.popleft()
             if len(data) > nbytes:
                 self._buffer.appendleft(data[nbytes:])
-            return data[:nbytes]
+                return data[:nbytes]
+            return self._with_more(data, nbytes) if self._buffer else data
+
+    def _with_more(self, data: bytes, nbytes: int) -> bytes:
+        parts, room = [data], nbytes - len(data)
+        while self._buffer and len(self._buffer[0]) <= room:
+            room -= len(self._buffer[0])
+            parts.append(self._buffer.popleft())
+        return b"".join(parts)
