@@ -37,10 +37,7 @@ class Landing:
         self._hash = hashlib.sha256()
         self._hashed = 0
         try:
-            make_parents(self.partial)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            # Until the file is whole it is nobody else's; where its mode is not known, it is that of any new file.
-            self._fd = os.open(self.partial, flags, 0o600 if item.entry.mode else 0o666)
+            self._fd = self._opened()
             self.arrived = min(os.fstat(self._fd).st_size, item.entry.size)
         except OSError as error:
             raise translated(error, f"cannot write {self.path}") from None
@@ -93,7 +90,7 @@ class Landing:
         """
         try:
             size = os.fstat(self._fd).st_size
-            checksum = self._checksum() if self._job.verifies else ""
+            checksum = self._checksum(size) if self._job.verifies else ""
             if size != self._item.entry.size or (checksum and expected not in {"", checksum}):
                 self.discard()
                 raise ChecksumError(
@@ -119,8 +116,18 @@ class Landing:
         with suppress(FileNotFoundError):
             os.unlink(self.partial)
 
-    def _checksum(self) -> str:
-        while data := os.pread(self._fd, _BLOCK, self._hashed):
+    def _opened(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        # Until the file is whole it is nobody else's; where its mode is not known, it is that of any new file.
+        mode = 0o600 if self._item.entry.mode else 0o666
+        try:
+            return os.open(self.partial, flags, mode)
+        except FileNotFoundError:
+            make_parents(self.partial)
+            return os.open(self.partial, flags, mode)
+
+    def _checksum(self, size: int) -> str:
+        while self._hashed < size and (data := os.pread(self._fd, _BLOCK, self._hashed)):
             self._hash.update(data)
             self._hashed += len(data)
         return self._hash.hexdigest()

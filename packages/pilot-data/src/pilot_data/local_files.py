@@ -17,6 +17,7 @@ _KINDS: dict[int, type[TransferError]] = {
     errno.EDQUOT: NoSpaceError,
     errno.EFBIG: NoSpaceError,
 }
+_NO_NAMES = frozenset({"", ".", ".."})
 
 
 def below(root: str, path: str) -> str:
@@ -29,11 +30,7 @@ def below(root: str, path: str) -> str:
     Raises:
         TransferError: The path leads elsewhere.
     """
-    if (
-        path.startswith("/")
-        or "\0" in path
-        or not all(part not in {"", ".", ".."} for part in path.split("/"))
-    ):
+    if "\0" in path or not _NO_NAMES.isdisjoint(path.split("/")):
         raise TransferError(f"{path!r} is no name of a file below a folder; rename it at its source")
     return f"{root.rstrip('/')}/{path}"
 

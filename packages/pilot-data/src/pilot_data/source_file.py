@@ -82,9 +82,12 @@ class SourceFile(AbstractContextManager["SourceFile"]):
         except OSError as error:
             raise translated(error, f"cannot read {self.path}") from None
         checksum = self._hash.hexdigest() if self._hash is not None else ""
-        if self._read != self._entry.size or self._entry.mtime_ns not in {0, found.st_mtime_ns}:
+        if {self._read, found.st_size} != {self._entry.size} or self._entry.mtime_ns not in {
+            0,
+            found.st_mtime_ns,
+        }:
             raise ChangedSourceError(
-                f"{self.path} changed while it was read ({self._read} bytes now, {self._entry.size} before); "
+                f"{self.path} changed while it was read ({found.st_size} bytes now, {self._entry.size} before); "
                 "move it when nothing writes to it any more"
             )
         if checksum and self._entry.checksum not in {"", checksum}:

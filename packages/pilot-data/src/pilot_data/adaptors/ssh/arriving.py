@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from pilot_data.entries import Item
 from pilot_data.errors import ChecksumError
 from pilot_data.job import Job
@@ -44,6 +46,7 @@ class Arriving:
         self._item = item
         self._job = job
         self._growing: Reply | None = None
+        self._unconfirmed: deque[tuple[Reply, int]] = deque()
 
     async def open(self) -> None:
         """Make the file, or open what is left of an earlier attempt.
@@ -65,12 +68,24 @@ class Arriving:
         if hashes is not None and hashes.follows:
             self._growing = hashes.ask(self.partial, self._item.entry.size)
 
-    def write(self, data: wire.Buffer, offset: int) -> Reply:
-        """Ask for bytes to be written at their place."""
-        return self._sftp.write(self.handle, offset, data)
+    def write(self, data: wire.Buffer, offset: int) -> None:
+        """Ask for bytes to be written at their place; see `confirmed`."""
+        self._unconfirmed.append((self._sftp.write(self.handle, offset, data), len(data)))
+
+    async def confirmed(self, open_requests: int = 0) -> None:
+        """Await that bytes are written, until no more requests than so many are open.
+
+        Raises:
+            NoSpaceError: The disk is full.
+            TransferError: The server refuses.
+        """
+        while len(self._unconfirmed) > open_requests:
+            reply, count = self._unconfirmed.popleft()
+            await self.written(reply, count)
+            self._job.moved(count)
 
     async def written(self, reply: Reply, count: int) -> None:
-        """Await that they are.
+        """Await that bytes are written.
 
         Raises:
             NoSpaceError: The disk is full.
@@ -93,12 +108,15 @@ class Arriving:
             TransferError: The server refuses.
         """
         entry = self._item.entry
+        if entry.size >= LARGE:  # whose size tells another attempt what is there
+            await self.confirmed()
         facts = wire.attributes(size=entry.size, mode=entry.mode or None, mtime_ns=entry.mtime_ns)
         asked = [self._sftp.fsetstat(self.handle, facts)]
         if self._job.durable and self._sftp.syncs:
             asked.append(self._sftp.sync(self.handle))
         asked.append(self._sftp.close_handle(self.handle))
         self.handle = b""
+        await self.confirmed()
         for reply in asked:
             await self._session.ok(reply, "write", self.path)
         if self._job.verifies and not await self._is(self.partial, expected, self._growing):

@@ -13,6 +13,7 @@ from pilot_data.errors import BusyError, ConnectionLostError, LoginError, Transf
 
 from .authentication import authenticate
 from .host_keys import KnownHosts
+from .inbox import Inbox
 from .packetizer import BufferedPacketizer
 from .problems import told_as_lost
 from .sftp import Sftp
@@ -116,9 +117,11 @@ class Connection:
 
     def _channel(self) -> Any:
         try:
-            return self._transport.open_session(
+            channel = self._transport.open_session(
                 window_size=WINDOW, max_packet_size=_MESSAGE, timeout=self.login.connect_s
             )
+            channel.in_buffer = Inbox()  # nothing comes before something was asked for
+            return channel
         except paramiko.ChannelException as error:
             raise BusyError(
                 f"{self.login.name} takes no more sessions over one connection (MaxSessions in sshd_config): {error.text}"

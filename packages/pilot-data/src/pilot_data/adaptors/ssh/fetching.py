@@ -11,10 +11,10 @@ from pilot_data.job import Job
 from pilot_data.landing import Landing
 
 from . import sftp_wire as wire
-from .problems import checked, code_of
+from .problems import code_of, refusal
 from .replies import Reply
 from .session import Session
-from .sftp_wire import Buffer, Status
+from .sftp_wire import Buffer, Kind, Status
 from .streams import WriteBehind
 
 LARGE = 1 << 20
@@ -94,9 +94,12 @@ class _Fetching:
             reply = self._session.sftp.read(self._handle, offset, count)
 
     async def _data(self, reply: Reply) -> Buffer:
+        await reply
+        if reply.kind == Kind.DATA:
+            return wire.data(reply.body)
         shown = self._session.shown(self._session.path(self._entry.path))
-        if code_of(await reply) == Status.EOF:
+        if code_of(reply) == Status.EOF:
             raise ChangedSourceError(
                 f"{shown} is shorter than it was; move it when nothing writes to it any more"
             )
-        return wire.data(checked(reply, f"cannot read {shown}").body)
+        raise refusal(reply, f"cannot read {shown}")

@@ -60,13 +60,12 @@ class Getting:
             land_other(self._root, item)
             return ""
         path = self._session.path(item.entry.path)
-        # A large file is hashed there while it is on its way; a small one does not wait for what hashes to be started.
-        told = self._told(item.entry, path) if item.entry.size >= LARGE else None
+        told = self._told_early(item.entry, path)
         handle = await self._session.handle(self._sftp.open(path, wire.READING), "read", path)
         try:
             landing = Landing(self._root, item, self._job)
             try:
-                return await self._land(item, landing, handle, told)
+                return await self._land(item.entry, path, landing, handle, told)
             except STORAGE_WIDE:  # worth going on with
                 raise
             except TransferError:
@@ -77,6 +76,12 @@ class Getting:
         finally:
             self._sftp.close_handle(handle)
 
+    def _told_early(self, entry: Entry, path: bytes) -> Reply | None:
+        """Let the file be hashed while it is on its way; a small one does not wait for what hashes to be started."""
+        if entry.size < LARGE and not self._session.has_hashes:
+            return None
+        return self._told(entry, path)
+
     def _told(self, entry: Entry, path: bytes) -> Reply | None:
         """Let the file be hashed where it is, unless its hash is known."""
         if not self._job.verifies or not _needs_hash(entry):
@@ -84,17 +89,18 @@ class Getting:
         hashes = self._session.hashes()
         return hashes.ask(path) if hashes is not None else None
 
-    async def _land(self, item: Item, landing: Landing, handle: bytes, told: Reply | None) -> str:
-        path = self._session.path(item.entry.path)
-        still = await fetch(self._session, landing, item.entry, handle, self._job)
+    async def _land(
+        self, entry: Entry, path: bytes, landing: Landing, handle: bytes, told: Reply | None
+    ) -> str:
+        still = await fetch(self._session, landing, entry, handle, self._job)
         found = await self._session.attributes(still, "read", path)
-        if found.size not in {None, item.entry.size} or _is_newer(found, item.entry):
+        if found.size not in {None, entry.size} or _is_newer(found, entry):
             raise ChangedSourceError(
                 f"{self._session.shown(path)} is not the file any more that it was ({found.size} bytes now, "
-                f"{item.entry.size} before); move it when nothing writes to it any more"
+                f"{entry.size} before); move it when nothing writes to it any more"
             )
-        told = told or self._told(item.entry, path)
-        expected = item.entry.checksum or (hash_in(await told) if told is not None else "")
+        told = told or self._told(entry, path)
+        expected = entry.checksum or (hash_in(await told) if told is not None else "")
         return landing.finish(expected)
 
 

@@ -44,6 +44,10 @@ class Answers(Protocol):
         """How many answers are still to come."""
         ...
 
+    def flush(self) -> None:
+        """Send what is to be asked."""
+        ...
+
     def receive(self, *, wait: bool) -> list[Reply]:
         """Return the answers that have come; with ``wait``, at least one."""
         ...
@@ -103,6 +107,7 @@ class Pipeline(Generic[T]):
     def _advance(self) -> None:
         """Wait for replies, and let the tasks that awaited them go on."""
         self._sftp.flush()
+        self._other.flush()
         replies = self._sftp.receive() if self._sftp.open_requests else []
         if self._other.open_requests:
             replies += self._other.receive(wait=not replies)

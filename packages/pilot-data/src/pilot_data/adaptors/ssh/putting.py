@@ -61,7 +61,7 @@ class Putting:
             await self._folders.need_above(item.target)
             await arriving.open()
             try:
-                await send(self._session, source, arriving, self._job)
+                await send(source, arriving, self._session.sftp.limits.write)
                 return await arriving.finish(source.finish())
             except STORAGE_WIDE:  # worth going on with
                 raise

@@ -2,7 +2,7 @@
 
 It reads records from its standard input, each ended by a zero byte: a size, a blank, a path. It writes a line for each,
 in their order: the SHA-256, or ``-`` where there is no such regular file. A file that is smaller than the size is being
-written: it is followed as it grows, until it has that size or its name is gone.
+written: it is followed as it grows, until it has that size or its name is gone. Answers are written a few at a time.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import select
 import stat
 import sys
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 20
 _PROBE = b"/dev/null"
 _PATIENCE_S = 0.005
+_TOGETHER = 16
 
 
 class Questions:
@@ -24,16 +25,20 @@ class Questions:
     def __init__(self) -> None:
         self._data = b""
 
+    def are_all_taken(self) -> bool:
+        """Return whether the next one is still to come."""
+        return b"\0" not in self._data
+
     def take(self) -> bytes:
         """Return the next one."""
-        while b"\0" not in self._data:
+        while self.are_all_taken():
             self._read()
         record, _, self._data = self._data.partition(b"\0")
         return record
 
-    def idle(self) -> None:
-        """Wait a little for the file to grow, and see whether anybody still asks."""
-        if select.select([0], [], [], _PATIENCE_S)[0]:
+    def look(self, seconds: float = 0.0) -> None:
+        """See whether anybody still asks, for a while if need be."""
+        if select.select([0], [], [], seconds)[0]:
             self._read()
 
     def _read(self) -> None:
@@ -46,38 +51,49 @@ class Questions:
 def digest(path: bytes, size: int, questions: Questions) -> str:
     """Return the SHA-256 of a file, and - where there is none."""
     try:
-        if path != _PROBE and not stat.S_ISREG(os.stat(path).st_mode):
-            return "-"
-        with open(path, "rb", buffering=0) as file:
-            return follow(file.fileno(), size, questions)
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # what is a pipe waits for nobody
     except OSError:
         return "-"
-
-
-def follow(file: int, size: int, questions: Questions) -> str:
-    """Return the SHA-256 of an open file that will have a size."""
-    found = hashlib.sha256()
-    block = memoryview(bytearray(_BLOCK))
-    count = 0
-    while True:
-        got = os.readv(file, [block])
-        if got:
-            found.update(block[:got])
-            count += got
-        elif count >= size:
-            return found.hexdigest()
-        elif os.fstat(file).st_nlink == 0:
+    try:
+        found = os.fstat(file)
+        if path != _PROBE and not stat.S_ISREG(found.st_mode):
             return "-"
-        else:
-            questions.idle()
+        return follow(file, size, found.st_size, questions)
+    except OSError:
+        return "-"
+    finally:
+        os.close(file)
+
+
+def follow(file: int, size: int, present: int, questions: Questions) -> str:
+    """Return the SHA-256 of an open file that will have a size, and has the present one."""
+    found = hashlib.sha256()
+    count = 0
+    while count < max(size, present):
+        data = os.read(file, _BLOCK)
+        found.update(data)
+        count += len(data)
+        if data:
+            questions.look()
+            continue
+        if count >= size:  # it has shrunk
+            break
+        if os.fstat(file).st_nlink == 0:
+            return "-"
+        questions.look(_PATIENCE_S)
+    return found.hexdigest()
 
 
 def main() -> None:
     """Answer until nobody asks any more."""
     questions = Questions()
+    answers = []
     while True:
         size, _, path = questions.take().partition(b" ")
-        os.write(1, digest(path, int(size), questions).encode() + b"\n")
+        answers.append(digest(path, int(size), questions))
+        if questions.are_all_taken() or len(answers) == _TOGETHER:
+            os.write(1, "".join(f"{answer}\n" for answer in answers).encode())
+            answers.clear()
 
 
 if __name__ == "__main__":

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
-from pilot_data.job import Job
 from pilot_data.source_file import SourceFile
 
 from .arriving import LARGE, Arriving
-from .replies import Reply
-from .session import Session
 from .sftp_wire import Buffer
 from .streams import ReadAhead
 
@@ -19,43 +15,32 @@ _BLOCKS = 4
 """Blocks that a thread hands over at once."""
 
 
-async def send(session: Session, source: SourceFile, arriving: Arriving, job: Job) -> None:
+async def send(source: SourceFile, arriving: Arriving, block: int) -> None:
     """Send a file from where an earlier attempt has stopped; what is there already is read, and hashed, here only.
 
     Args:
-        session: Of the host.
         source: The file.
-        arriving: Where it goes.
-        job: What to keep to.
+        arriving: Where it goes; confirms the last blocks when it is finished.
+        block: Bytes in each request.
 
     Raises:
         TransferError: It cannot be read, or not be written.
     """
-    block = session.sftp.limits.write
     if source.size < LARGE:
-        await _send(lambda: source.read(block), arriving, job)
+        await _send(lambda: source.read(block), source.size, arriving)
         return
     ahead = ReadAhead(source, block, _BLOCKS)
     try:
-        await _send(ahead.read, arriving, job)
+        await _send(ahead.read, source.size, arriving)
     finally:
         ahead.stop()
 
 
-async def _send(read: Callable[[], Buffer], arriving: Arriving, job: Job) -> None:
-    unconfirmed: deque[tuple[Reply, int]] = deque()
+async def _send(read: Callable[[], Buffer], size: int, arriving: Arriving) -> None:
     offset = 0
-    while data := read():
+    while offset < size and (data := read()):
         end = offset + len(data)
         if end > arriving.arrived:
-            unconfirmed.append((arriving.write(data, offset), len(data)))
+            arriving.write(data, offset)
+            await arriving.confirmed(_IN_FLIGHT)
         offset = end
-        if len(unconfirmed) >= _IN_FLIGHT:
-            await _confirmed(*unconfirmed.popleft(), arriving, job)
-    for reply, count in unconfirmed:
-        await _confirmed(reply, count, arriving, job)
-
-
-async def _confirmed(reply: Reply, count: int, arriving: Arriving, job: Job) -> None:
-    await arriving.written(reply, count)
-    job.moved(count)

@@ -12,7 +12,7 @@ from pilot_data.local_files import below
 from . import sftp_wire as wire
 from .connection import Connection
 from .pipeline import Job, Pipeline, Task
-from .problems import checked, code_of, refusal
+from .problems import code_of, refusal
 from .remote_hashes import RemoteHashes
 from .replies import Reply
 from .sftp import Sftp
@@ -71,9 +71,19 @@ class Session:
         return self._hashes
 
     @property
+    def has_hashes(self) -> bool:
+        """Whether `hashes` has not to wait."""
+        return self._starting is not None and self._starting.is_settled
+
+    @property
     def open_requests(self) -> int:
         """How many answers of that program are still to come."""
         return self._hashes.open_requests if self._hashes is not None else 0
+
+    def flush(self) -> None:
+        """Send what that program is to be asked."""
+        if self._hashes is not None:
+            self._hashes.flush()
 
     def receive(self, *, wait: bool) -> list[Reply]:
         """Return the answers of that program that have come; with ``wait``, at least one."""
@@ -106,7 +116,10 @@ class Session:
         Raises:
             TransferError: It tells of one.
         """
-        return checked(await reply, f"cannot {what} {self.shown(path)}")
+        await reply
+        if code_of(reply) != Status.OK:
+            raise refusal(reply, f"cannot {what} {self.shown(path)}")
+        return reply
 
     async def handle(self, reply: Reply, what: str, path: bytes) -> bytes:
         """Await the handle of an opened file; see `ok`."""

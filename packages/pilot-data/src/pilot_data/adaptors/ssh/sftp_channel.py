@@ -21,9 +21,10 @@ _LARGEST_MESSAGE = 32 << 10
 _ENOUGH = 4 * _LARGEST_MESSAGE
 _LARGEST_PACKET = 1 << 20
 _NUMBERS = 2**32
-_PIECE = 1 << 20
+_PIECE = 64 << 10
+"""Bytes that are looked at together: one large message, or many small ones."""
 _length = struct.Struct(">I")
-_kind_number = struct.Struct(">BI")
+_HEAD = struct.Struct(">IBI")
 
 
 class SftpChannel:
@@ -79,8 +80,16 @@ class SftpChannel:
     def receive(self) -> list[Reply]:
         """Wait for answers, and return those that have come."""
         found = [self._next()]
-        while self._has_packet():
-            found.append(self._next())
+        data, at = self._data, self._at
+        while len(data) - at >= _HEAD.size:
+            length, kind, number = _HEAD.unpack_from(data, at)
+            end = at + 4 + length
+            if end > len(data):
+                break
+            self._check(length)
+            found.append(self._settled(kind, number, data[at + _HEAD.size : end]))
+            at = end
+        self._at = at
         return found
 
     def end(self) -> None:
@@ -132,21 +141,20 @@ class SftpChannel:
                 raise EOFError("the server has closed the SFTP channel")
         return memoryview(data)
 
-    def _has_packet(self) -> bool:
-        """Return whether a packet is there as a whole, so that nothing must be waited for."""
-        have = len(self._data) - self._at
-        return have >= 4 and have >= 4 + _length.unpack_from(self._data, self._at)[0]
-
     def _next(self) -> Reply:
-        (length,) = _length.unpack(self._take(4))
+        length, kind, number = _HEAD.unpack(self._take(_HEAD.size))
+        self._check(length)
+        return self._settled(kind, number, self._take(length + 4 - _HEAD.size))
+
+    def _check(self, length: int) -> None:
         if not 5 <= length <= _LARGEST_PACKET:
             raise ConnectionLostError(f"{self.host}: the SFTP server sent a packet of {length} bytes")
-        packet = memoryview(self._take(length))
-        kind, number = _kind_number.unpack_from(packet)
+
+    def _settled(self, kind: int, number: int, body: bytes | memoryview) -> Reply:
         reply = self._replies.pop(number, None)
         if reply is None:
             raise ConnectionLostError(f"{self.host}: the SFTP server answers what it was not asked")
-        reply.settle(kind, packet[5:])
+        reply.kind, reply.body = kind, body
         return reply
 
     def _greet(self) -> bytes:

@@ -22,6 +22,11 @@ class StartingHashes:
         self._thread = threading.Thread(target=self._run, name="pilot-data-hash", daemon=True)
         self._thread.start()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether `found` has not to wait."""
+        return not self._thread.is_alive()
+
     def found(self) -> RemoteHashes | None:
         """Wait for it; None where no program may be run, or none of ours is there.
 
