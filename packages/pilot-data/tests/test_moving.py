@@ -43,7 +43,7 @@ def other(tmp_path: Path) -> Storage:
 
 def test_an_adaptor_of_somebody_else_is_found() -> None:
     assert {"fake", "file"} <= set(schemes())
-    with pytest.raises(DescriptionError, match=r"ftp://; there are .*fake.*file"):
+    with pytest.raises(DescriptionError, match=r"ftp://; known are .*fake.*file"):
         open_storage(parse("ftp://host/x"))
 
 
