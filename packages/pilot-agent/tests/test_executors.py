@@ -64,10 +64,12 @@ def test_a_dead_executor_is_replaced_and_its_unit_is_gone(tmp_path: Path) -> Non
         "cores": [0],
         "sandbox": f"{tmp_path}/cu-a-1",
     }
-    # The unit holds the fifo open: its end is the end of this reader.
+    # The unit holds the fifo open, unless it is killed before it could: its end is the end of this reader, once we let go.
+    holding = os.open(fifo, os.O_RDWR)
     with subprocess.Popen(["cat", fifo], stdout=subprocess.DEVNULL) as reader:
         heard = head_with_an_executor(tmp_path, tmp_path / "journal", unit)
         assert heard[:3] == ["ExecutorEvents", "ExecutorLost", "ExecutorUp"]
+        os.close(holding)
         assert reader.wait(timeout=10) == 0
 
 
