@@ -246,11 +246,12 @@ class Keeper:
     def _tidy_up(self) -> None:
         import shutil
 
-        # Nobody is left to hear of a file that cannot be removed, and it must not keep the others.
-        if self._remove:
-            shutil.rmtree(self._directory, ignore_errors=True)
-        if self._sockets != self._directory:
-            shutil.rmtree(self._sockets, ignore_errors=True)
+        # Away in one step: who finds no door finds no folder either. Nobody is left to hear of what cannot be removed.
+        apart = self._sockets != self._directory
+        for folder, is_ours in ((self._directory, self._remove), (self._sockets, apart)):
+            if is_ours and os.path.isdir(folder):
+                os.rename(folder, f"{folder}.leaving")
+                shutil.rmtree(f"{folder}.leaving", ignore_errors=True)
         for path in (CONFIG_FILE, RECORD_FILE, SERVER_SOCKET, KEEPER_SOCKET):
             whole = os.path.join(self._directory, path)
             if os.path.lexists(whole):
