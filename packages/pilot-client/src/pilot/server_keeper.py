@@ -10,8 +10,7 @@ that starts, restarts, stops and tidies up.
 - The socket ``keeper.sock`` takes the byte ``s``, which stops the server. Its connections end with the keeper, so waiting
   for the end of one is waiting for everything to be gone.
 - The directory's lock, an inherited descriptor, is held by keeper and server until both are gone.
-- The server's log is drained into ``server.log``, bounded in size.
-- A server that dies is started again on its append-only file; clients see a new boot id.
+- The server's log is drained into ``server.log``, bounded in size. A server that dies starts again on its append-only file.
 
 The invariant: the server does not outlive its keeper, and what was made for it does not outlive the server.
 """
@@ -74,7 +73,7 @@ class Keeper:
     """Watches over one server.
 
     Args:
-        server: Program of the server.
+        server: Its program.
         directory: Holds its configuration, log and data.
         sockets: Holds its sockets; another directory only where the first one's path is too long for a socket.
         remove: Delete the directory in the end.
@@ -110,9 +109,8 @@ class Keeper:
 
     def _turn(self, limit_s: float | None = None) -> None:
         ready = self._poll.poll(None if limit_s is None else max(0, limit_s * 1000))
-        for fd, _ in ready[
-            :1
-        ]:  # one at a time, since it may close the descriptor that another event is about
+        # One at a time, since it may close the descriptor that another event is about.
+        for fd, _ in ready[:1]:
             self._readers[fd]()
 
     def _listen_to(self, fd: int, reader: Callable[[], None]) -> None:
@@ -244,18 +242,20 @@ class Keeper:
         self._listen_to(bell, read_signals)
 
     def _tidy_up(self) -> None:
-        import shutil
+        import shutil  # loaded when nobody waits
 
-        # Away in one step: who finds no door finds no folder either. Nobody is left to hear of what cannot be removed.
+        # The door last: who finds none believes that all is gone. Nobody is left to hear of what cannot be removed.
         apart = self._sockets != self._directory
-        for folder, is_ours in ((self._directory, self._remove), (self._sockets, apart)):
-            if is_ours and os.path.isdir(folder):
-                os.rename(folder, f"{folder}.leaving")
-                shutil.rmtree(f"{folder}.leaving", ignore_errors=True)
-        for path in (CONFIG_FILE, RECORD_FILE, SERVER_SOCKET, KEEPER_SOCKET):
-            whole = os.path.join(self._directory, path)
-            if os.path.lexists(whole):
-                os.unlink(whole)
+        for folder in filter(os.path.isdir, [self._directory] * self._remove + [self._sockets] * apart):
+            for entry in os.scandir(folder):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                elif entry.name != KEEPER_SOCKET:
+                    os.unlink(entry.path)
+            shutil.rmtree(folder, ignore_errors=True)
+        names = (CONFIG_FILE, RECORD_FILE, SERVER_SOCKET, KEEPER_SOCKET)
+        for path in filter(os.path.lexists, [os.path.join(self._directory, name) for name in names]):
+            os.unlink(path)
 
 
 def _become_server(command: tuple[str, str], log: int, keeper: int) -> None:
