@@ -203,9 +203,7 @@ def test_files_are_copied_within_a_host(host: SshHost, here: str, tmp_path: Path
     assert read_all(str(tmp_path / "store")) == read_all(here)
 
 
-def test_another_host_is_not_copied_from(host: SshHost, tmp_path: Path) -> None:
-    other = open_storage(Location("ssh", host="other", path="/"))
-    assert not open_storage(host.at(tmp_path)).copies_from(other)
+def test_a_folder_of_this_machine_is_not_copied_from(host: SshHost, tmp_path: Path) -> None:
     assert not open_storage(host.at(tmp_path)).copies_from(open_storage(Location("file", path="/")))
 
 

@@ -43,7 +43,7 @@ def move(source: Storage, target: Storage, items: Sequence[Item], job: Job) -> I
     elif target.copies_from(source):
         yield from target.copy_many(source, items, job)
     else:
-        yield from _relay(source, target, items, job)
+        yield from relay(source, target, items, job)
 
 
 def _get(source: Storage, root: str, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
@@ -62,8 +62,8 @@ def _made(root: str, item: Item) -> Outcome:
         return Outcome(item, error=error)
 
 
-def _relay(source: Storage, target: Storage, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
-    """Move files by way of a temporary folder of this machine, a bounded lot at a time."""
+def relay(source: Storage, target: Storage, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
+    """Move files by way of a temporary folder of this machine, a bounded lot at a time; see `move`."""
     quiet = job.unheard()  # bytes count once, when they arrive
     for lot in lots(items, RELAY_BYTES):
         job.check()

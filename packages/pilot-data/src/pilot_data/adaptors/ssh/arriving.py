@@ -29,6 +29,7 @@ class Arriving:
         session: Of the host.
         item: The file.
         job: Says whether contents are verified, and whether files are flushed to the disk.
+        follows: Whether a large file may be hashed while it grows; what is asked for then waits until it is whole.
 
     Attributes:
         partial: Its path until it is whole.
@@ -36,7 +37,7 @@ class Arriving:
         arrived: Bytes that an earlier attempt has left; writing may go on behind them.
     """
 
-    def __init__(self, session: Session, item: Item, job: Job) -> None:
+    def __init__(self, session: Session, item: Item, job: Job, *, follows: bool = True) -> None:
         self.path = session.path(item.target)
         self.partial = session.path(item.partial)
         self.handle = b""
@@ -45,6 +46,7 @@ class Arriving:
         self._sftp = session.sftp
         self._item = item
         self._job = job
+        self._follows = follows
         self._growing: Reply | None = None
         self._unconfirmed: deque[tuple[Reply, int]] = deque()
 
@@ -64,7 +66,7 @@ class Arriving:
             return
         found = await self._session.attributes(self._sftp.fstat(self.handle), "read", self.partial)
         self.arrived = min(found.size or 0, self._item.entry.size)
-        hashes = self._session.hashes() if self._job.verifies else None
+        hashes = self._session.hashes() if self._job.verifies and self._follows else None
         if hashes is not None and hashes.follows:
             self._growing = hashes.ask(self.partial, self._item.entry.size)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from .connection import Connection
 from .ssh_config import Login
 
-_SHARED_BY = 4
-"""Storages for each connection: each has two channels, and servers allow 10 (``MaxSessions``)."""
+_SHARED_BY = 3
+"""Storages for each connection: each has up to three channels, and servers allow 10 (``MaxSessions``)."""
 
 
 @dataclass

@@ -14,7 +14,7 @@ from . import sftp_wire as wire
 from .arriving import Arriving
 from .folders import Folders
 from .hashing import checksum
-from .putting import put_other
+from .putting import put_other, told
 from .session import Session, encoded
 
 
@@ -42,22 +42,14 @@ class Copying:
         self._job.check()
         self._folders.make([item.target for item in items])
         return self._session.run(
-            (pipeline.Job(self._outcome(item)) for item in items), hashing=self._job.verifies
+            (pipeline.Job(told(item, self._copy)) for item in items), hashing=self._job.verifies
         )
 
-    async def _outcome(self, item: Item) -> Outcome:
-        self._job.check()
-        try:
-            if item.entry.is_folder or item.entry.link:
-                await put_other(self._session, self._folders, item)
-                return Outcome(item)
-            return Outcome(item, await self._copy(item))
-        except STORAGE_WIDE:
-            raise
-        except TransferError as error:
-            return Outcome(item, error=error)
-
     async def _copy(self, item: Item) -> str:
+        self._job.check()
+        if not item.entry.has_content:
+            await put_other(self._session, self._folders, item)
+            return ""
         session, sftp = self._session, self._session.sftp
         path = encoded(below(self._source, item.entry.path))
         handle = await session.handle(sftp.open(path, wire.READING), "read", path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pilot_data.entries import Item, Outcome
 from pilot_data.errors import STORAGE_WIDE, TransferError
@@ -12,6 +12,7 @@ from pilot_data.source_file import SourceFile
 from . import pipeline
 from .arriving import Arriving, place
 from .folders import Folders
+from .pipeline import Task
 from .sending import send
 from .session import Session, encoded
 
@@ -40,19 +41,12 @@ class Putting:
         self._job.check()
         self._folders.make([item.target for item in items])
         return self._session.run(
-            (pipeline.Job(self._outcome(item), item.entry.size) for item in items), hashing=self._job.verifies
+            (pipeline.Job(told(item, self._put), item.entry.size) for item in items),
+            hashing=self._job.verifies,
         )
 
-    async def _outcome(self, item: Item) -> Outcome:
-        self._job.check()
-        try:
-            return Outcome(item, await self._put(item))
-        except STORAGE_WIDE:
-            raise
-        except TransferError as error:
-            return Outcome(item, error=error)
-
     async def _put(self, item: Item) -> str:
+        self._job.check()
         if item.entry.is_folder or item.entry.link:
             await put_other(self._session, self._folders, item)
             return ""
@@ -68,6 +62,24 @@ class Putting:
             except TransferError:
                 await arriving.discard()
                 raise
+
+
+async def told(item: Item, bring: Callable[[Item], Task[str]]) -> Outcome:
+    """Bring a file, and tell its error in its outcome.
+
+    Args:
+        item: The file.
+        bring: Does it, and returns the file's SHA-256; empty when none was asked for.
+
+    Raises:
+        TransferError: The storage as a whole fails.
+    """
+    try:
+        return Outcome(item, await bring(item))
+    except STORAGE_WIDE:
+        raise
+    except TransferError as error:
+        return Outcome(item, error=error)
 
 
 async def put_other(session: Session, folders: Folders, item: Item) -> None:

@@ -140,14 +140,28 @@ class Session:
         what = f"cannot write {self.shown(path)}"
         if code_of(reply) != Status.FAILURE or not self.sftp.tells_room:
             return refusal(reply, what)
+        full = await self.no_room(path, count)
+        return full or TransferError(f"{refusal(reply, what)}; a quota may be used up, or the disk fail")
+
+    async def no_room(self, path: bytes, count: int) -> NoSpaceError | None:
+        """Return an error if a file has no room; None where it has, or the server does not tell.
+
+        Args:
+            path: Of the file.
+            count: Bytes that were to be written.
+        """
+        if not self.sftp.tells_room:
+            return None
         answer = await self.sftp.room(os.path.dirname(path) or b"/")
-        if answer.kind == Kind.EXTENDED_REPLY:
-            room = wire.room(answer.body)
-            if room.free_bytes < count:
-                return NoSpaceError(f"{what}: the file system is full, {room.free_bytes} bytes are free")
-            if room.free_files == 0:
-                return NoSpaceError(f"{what}: the file system can hold no more files")
-        return TransferError(f"{refusal(reply, what)}; a quota may be used up, or the disk fail")
+        if answer.kind != Kind.EXTENDED_REPLY:
+            return None
+        what = f"cannot write {self.shown(path)}"
+        room = wire.room(answer.body)
+        if room.free_bytes < count:
+            return NoSpaceError(f"{what}: the file system is full, {room.free_bytes} bytes are free")
+        if room.free_files == 0:
+            return NoSpaceError(f"{what}: the file system can hold no more files")
+        return None
 
     def close(self) -> None:
         """End what runs at the host for this storage, and wait until nothing more happens there."""

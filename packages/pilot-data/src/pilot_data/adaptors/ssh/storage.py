@@ -11,6 +11,7 @@ from pilot_data.entries import Entry, Item, Outcome
 from pilot_data.errors import ConnectionLostError
 from pilot_data.job import Job
 from pilot_data.locations import Location
+from pilot_data.moving import relay
 from pilot_data.storage import Access, Capabilities, Storage
 
 from . import pipeline
@@ -21,6 +22,8 @@ from .copying import Copying
 from .getting import Getting
 from .hashing import checksum
 from .listing import Listing
+from .onward import leads_to
+from .pushing import Pushing
 from .putting import Putting
 from .removing import Removing
 from .session import Session, encoded
@@ -94,16 +97,35 @@ class SshStorage(Storage):
             return None
 
     def copies_from(self, source: Storage) -> bool:
-        """See `Storage.copies_from`: at the same host, for the same user, if its server can."""
-        if not isinstance(source, SshStorage) or source._login() != self._login():  # noqa: SLF001 - of this class
+        """See `Storage.copies_from`.
+
+        Within a host, for the same user, if its server can; from another host, if that one reaches this one by itself.
+        """
+        if not isinstance(source, SshStorage):
             return False
         with self._used() as session:
-            return session.sftp.copies_data
+            if source._login() == self._login():  # noqa: SLF001 - of this class
+                return session.sftp.copies_data
+            with source._used() as at_source:  # noqa: SLF001 - of this class
+                return leads_to(at_source.connection, session)
 
     def copy_many(self, source: Storage, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
         """See `Storage.copy_many`."""
-        with self._used() as session:
-            yield from Copying(session, session.absolute(source.location.path), job).run(items)
+        if not isinstance(source, SshStorage):
+            yield from super().copy_many(source, items, job)
+        elif source._login() == self._login():  # noqa: SLF001 - of this class
+            with self._used() as session:
+                yield from Copying(session, session.absolute(source.location.path), job).run(items)
+        else:
+            yield from self._pushed(source, items, job)
+
+    def _pushed(self, source: SshStorage, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
+        with self._used() as session, source._used() as at_source:
+            pushing = Pushing(session, source, at_source, job)
+            yield from pushing.run([item for item in items if pushing.takes(item)])
+            others = [item for item in items if not pushing.takes(item)]
+        if others:
+            yield from relay(source, self, others, job)
 
     def close(self) -> None:
         """See `Storage.close`."""
