@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pilot_data.catalogue import DataUnitRecord
 from pilot_data.cli.canceling import canceling
@@ -21,19 +21,19 @@ LOOK_S = 0.5
 """How often the bar moves, and Ctrl-C is looked for."""
 
 
-def await_arrival(found: Found, stores: Sequence[str], *, as_json: bool, quiet: bool) -> int:
-    """Wait until no replica is on its way any more, tell how it went, and return the exit code.
+def await_arrival(begin: Callable[[], tuple[Found, Sequence[str]]], *, as_json: bool, quiet: bool) -> int:
+    """Have something brought, wait until no replica is on its way any more, tell how it went, and return the exit code.
 
-    Ctrl-C and a request to terminate stop what this process moves.
+    Ctrl-C and a request to terminate stop what this process moves, from the moment that it moves.
 
     Args:
-        found: The data unit.
-        stores: The Pilot-Data that it is to come to.
+        begin: Asks for it; returns the data unit, and the Pilot-Data that it is to come to.
         as_json: Whether it is told as JSON.
         quiet: Whether errors only are told to people.
     """
     job = Job()
     with canceling(job) as interruption, Telling(interruption, as_json=as_json, quiet=quiet) as telling:
+        found, stores = begin()
         try:
             _await(found, stores, job, telling)
         except CanceledError:

@@ -8,7 +8,7 @@ from pilot_data.cli.catalogue_names import allow_only
 from pilot_data.cli.telling import show_would
 
 from .arrival import await_arrival
-from .found import find, find_one
+from .found import Found, find, find_one
 
 
 def bring(sources: tuple[str, ...], target: str, options: dict[str, Any]) -> int:
@@ -26,5 +26,9 @@ def bring(sources: tuple[str, ...], target: str, options: dict[str, Any]) -> int
     if options["dry_run"]:
         show_would("copy", found.id, store.id, found.unit_record.bytes, as_json=as_json)
         return 0
-    found.unit.add_pilot_data(store.store)
-    return await_arrival(found, [store.id], as_json=as_json, quiet=quiet)
+
+    def ask() -> tuple[Found, list[str]]:
+        found.unit.add_pilot_data(store.store)
+        return found, [store.id]
+
+    return await_arrival(ask, as_json=as_json, quiet=quiet)

@@ -34,15 +34,17 @@ def put(sources: tuple[str, ...], target: str, options: dict[str, Any]) -> int:
     found = find(target, options["session"], kind="pd")
     if options["dry_run"]:
         return _would_put(found, sources, as_json=options["as_json"])
-    unit = found.store.submit_data_unit(_description(sources, options))
-    made = Found(found.session, "du", unit.id)
-    if options["as_json"]:
-        show_event("submitted", url=made.url, id=made.id)
-    else:
-        click.echo(made.url)
-    return await_arrival(
-        made, list(made.unit_record.replicas), as_json=options["as_json"], quiet=options["quiet"]
-    )
+
+    def submit() -> tuple[Found, list[str]]:
+        unit = found.store.submit_data_unit(_description(sources, options))
+        made = Found(found.session, "du", unit.id)
+        if options["as_json"]:
+            show_event("submitted", url=made.url, id=made.id)
+        else:
+            click.echo(made.url)
+        return made, list(made.unit_record.replicas)
+
+    return await_arrival(submit, as_json=options["as_json"], quiet=options["quiet"])
 
 
 def _description(sources: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
