@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from .bundle_share import Share
 from .bundles import Place
@@ -16,6 +17,7 @@ from .errors import STORAGE_WIDE, ChecksumError, TransferError
 from .job import Job
 from .landing import Landing
 from .local_files import below, translated
+from .outcomes import outcome_of
 from .storage import Storage
 
 
@@ -72,7 +74,7 @@ def _get_bundle(
     try:
         for item, place in inside:
             job.check()
-            yield _unpack(fetched, place, root, item, job)
+            yield outcome_of(item, partial(_unpack, fetched, place, root, job))
     finally:
         os.close(fetched)
 
@@ -92,19 +94,15 @@ def _fetch(storage: Storage, path: str, job: Job, spool: str) -> int:
     return opened
 
 
-def _unpack(bundle: int, place: Place, root: str, item: Item, job: Job) -> Outcome:
+def _unpack(bundle: int, place: Place, root: str, job: Job, item: Item) -> str:
     try:
         if place.size != item.entry.size or place.offset + place.size > os.fstat(bundle).st_size:
             raise ChecksumError(
                 f"{place.bundle} has no {item.entry.size} bytes at {place.offset}, where {item.entry.path} should be"
             )
         data = os.pread(bundle, place.size, place.offset)
-        landing = Landing(root, item, job)
-        landing.write(data, 0)
-        return Outcome(item, landing.finish(item.entry.checksum))
-    except STORAGE_WIDE:
-        raise
-    except TransferError as error:
-        return Outcome(item, error=error)
     except OSError as error:
-        return Outcome(item, error=translated(error, f"cannot read {place.bundle}"))
+        raise translated(error, f"cannot read {place.bundle}") from None
+    with Landing(root, item, job) as landing:
+        landing.write(data, 0)
+        return landing.finish(item.entry.checksum)

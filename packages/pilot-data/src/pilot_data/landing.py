@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from types import TracebackType
 
 from .entries import Item
-from .errors import ChecksumError
+from .errors import STORAGE_WIDE, ChecksumError, TransferError
 from .job import Job
 from .local_files import below, make_parents, translated
 
 _BLOCK = 1 << 20
 
 
-class Landing:
+class Landing(AbstractContextManager["Landing"]):
     """A file on its way to this machine.
+
+    Leaving its context leaves what has arrived for another attempt, unless the error is one of this file.
 
     Args:
         root: Local folder that it lands in.
@@ -41,6 +44,13 @@ class Landing:
             self.arrived = min(os.fstat(self._fd).st_size, item.entry.size)
         except OSError as error:
             raise translated(error, f"cannot write {self.path}") from None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, TransferError) and not isinstance(error, STORAGE_WIDE):
+            self.discard()
+        self.close()
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
         """Put bytes at their place.

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from pilot_data.entries import Entry, Item, Outcome, is_partial
-from pilot_data.errors import STORAGE_WIDE, MissingFileError, TransferError
+from pilot_data.errors import MissingFileError, TransferError
 from pilot_data.job import Job
 from pilot_data.landing import Landing, land_other
 from pilot_data.local_files import below, translated
+from pilot_data.outcomes import outcome_of
 from pilot_data.source_file import SourceFile
 from pilot_data.storage import Capabilities, Storage
 
@@ -180,28 +181,15 @@ def _remove(full: str) -> None:
 def _copy_many(source: str, target: str, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
     for item in items:
         job.check()
-        try:
-            yield Outcome(item, _copy(source, target, item, job))
-        except STORAGE_WIDE:
-            raise
-        except TransferError as error:
-            yield Outcome(item, error=error)
+        yield outcome_of(item, lambda each: _copy(source, target, each, job))
 
 
 def _copy(source: str, target: str, item: Item, job: Job) -> str:
     if item.entry.link or item.entry.is_folder:
         land_other(target, item)
         return ""
-    with SourceFile(source, item, job) as reading:
-        landing = Landing(target, item, job)
-        try:
-            return _pump(reading, landing, job)
-        except STORAGE_WIDE:  # worth going on with
-            landing.close()
-            raise
-        except TransferError:
-            landing.discard()
-            raise
+    with SourceFile(source, item, job) as reading, Landing(target, item, job) as landing:
+        return _pump(reading, landing, job)
 
 
 def _pump(reading: SourceFile, landing: Landing, job: Job) -> str:

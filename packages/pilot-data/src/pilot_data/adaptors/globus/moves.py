@@ -23,6 +23,7 @@ from pilot_data.errors import (
 from pilot_data.job import Job
 from pilot_data.landing import Landing, land_other
 from pilot_data.local_files import below, make_parents, translated
+from pilot_data.outcomes import outcome_of
 from pilot_data.source_file import SourceFile
 
 from .folders import Folders, Found, above, mtime_ns
@@ -92,12 +93,7 @@ class Round:
         """Yield all outcomes; `land` gives a file its name, and returns its checksum."""
         yield from self.outcomes
         for item in self.ways:
-            try:
-                yield Outcome(item, land(item))
-            except STORAGE_WIDE:
-                raise
-            except TransferError as error:
-                yield Outcome(item, error=error)
+            yield outcome_of(item, land)
 
 
 def put(
@@ -165,7 +161,8 @@ def get(
 
     def land(item: Item) -> str:
         job.check()
-        return Landing(root, item, job).finish(item.entry.checksum)
+        with Landing(root, item, job) as landing:
+            return landing.finish(item.entry.checksum)
 
     yield from moving.land(land)
 

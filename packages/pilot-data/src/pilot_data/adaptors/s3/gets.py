@@ -8,12 +8,7 @@ from contextlib import closing
 from functools import partial
 
 from pilot_data.entries import Item
-from pilot_data.errors import (
-    STORAGE_WIDE,
-    ChangedSourceError,
-    ChecksumError,
-    TransferError,
-)
+from pilot_data.errors import ChangedSourceError, ChecksumError
 from pilot_data.job import Job
 from pilot_data.landing import Landing
 
@@ -32,8 +27,7 @@ _RANGES_AHEAD = 4
 def get_small(bucket: Bucket, key: str, root: str, item: Item, job: Job) -> str:
     """Fetch an object by one request, and return its SHA-256, empty when none is asked for."""
     job.check()
-    with bucket.opened(key) as opened:
-        landing = Landing(root, item, job)
+    with bucket.opened(key) as opened, Landing(root, item, job) as landing:
         return _land(landing, opened.stored, _Content(opened.blocks(), 0), item, job)
 
 
@@ -49,11 +43,11 @@ def get_large(bucket: Bucket, pool: Executor, key: str, root: str, item: Item, j
         job: What to keep to.
     """
     stored = bucket.head(key)
-    landing = Landing(root, item, job)
     fetch = partial(_range, bucket, stored, job)
-    tasks = _ranges(fetch, landing.arrived, item.entry.size)
-    with closing(in_order(pool, tasks, _RANGES_AHEAD)) as blocks:
-        return _land(landing, stored, _Content(blocks, landing.arrived), item, job)
+    with Landing(root, item, job) as landing:
+        tasks = _ranges(fetch, landing.arrived, item.entry.size)
+        with closing(in_order(pool, tasks, _RANGES_AHEAD)) as blocks:
+            return _land(landing, stored, _Content(blocks, landing.arrived), item, job)
 
 
 class _Content:
@@ -65,24 +59,17 @@ class _Content:
 
 
 def _land(landing: Landing, stored: StoredObject, content: _Content, item: Item, job: Job) -> str:
-    try:
-        if stored.size != item.entry.size:
-            raise ChangedSourceError(
-                f"{stored.key} has {stored.size} bytes now, and had {item.entry.size}; list it again"
-            )
-        expected = item.entry.checksum or checksum_of(stored.metadata)
-        etag = _etag_hash(stored, landing, content.start) if job.verifies and not expected else None
-        _write(landing, content, etag, job)
-        if etag is not None and etag.etag() != stored.etag:
-            raise ChecksumError(
-                f"{landing.path} arrived with ETag {etag.etag()}, not {stored.etag}; it was not kept"
-            )
-    except STORAGE_WIDE:  # worth going on with
-        landing.close()
-        raise
-    except TransferError:
-        landing.discard()
-        raise
+    if stored.size != item.entry.size:
+        raise ChangedSourceError(
+            f"{stored.key} has {stored.size} bytes now, and had {item.entry.size}; list it again"
+        )
+    expected = item.entry.checksum or checksum_of(stored.metadata)
+    etag = _etag_hash(stored, landing, content.start) if job.verifies and not expected else None
+    _write(landing, content, etag, job)
+    if etag is not None and etag.etag() != stored.etag:
+        raise ChecksumError(
+            f"{landing.path} arrived with ETag {etag.etag()}, not {stored.etag}; it was not kept"
+        )
     return landing.finish(expected)
 
 

@@ -8,8 +8,9 @@ from contextlib import closing
 from functools import partial
 
 from pilot_data.entries import Item, Outcome
-from pilot_data.errors import STORAGE_WIDE, TransferError
+from pilot_data.errors import TransferError
 from pilot_data.job import Job
+from pilot_data.outcomes import outcome_of
 
 from .client import THREADS
 from .keys import SMALL
@@ -80,8 +81,6 @@ def _moved(item: Item, move: _Move, job: Job) -> Outcome | TransferError:
     """Move a file, and return how it went; an error of the storage as a whole is returned as itself."""
     try:
         job.check()
-        return Outcome(item, move(item))
-    except STORAGE_WIDE as error:
-        return error
+        return outcome_of(item, move)
     except TransferError as error:
-        return Outcome(item, error=error)
+        return error

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from types import TracebackType
 
 from pilot_data.entries import Item
-from pilot_data.errors import ChecksumError
+from pilot_data.errors import STORAGE_WIDE, ChecksumError, TransferError
 from pilot_data.job import Job
 
 from . import sftp_wire as wire
@@ -24,6 +25,8 @@ _OURS_ALONE = 0o600
 
 class Arriving:
     """A file on its way to a host.
+
+    Leaving its context leaves what has arrived for another attempt, unless the error is one of this file.
 
     Args:
         session: Of the host.
@@ -49,6 +52,15 @@ class Arriving:
         self._follows = follows
         self._growing: Reply | None = None
         self._unconfirmed: deque[tuple[Reply, int]] = deque()
+
+    async def __aenter__(self) -> Arriving:  # noqa: PYI034 - typing.Self exists since Python 3.11 only
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, TransferError) and not isinstance(error, STORAGE_WIDE):
+            await self.discard()
 
     async def open(self) -> None:
         """Make the file, or open what is left of an earlier attempt.

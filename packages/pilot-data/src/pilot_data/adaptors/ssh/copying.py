@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pilot_data.entries import Item, Outcome
-from pilot_data.errors import STORAGE_WIDE, TransferError
 from pilot_data.job import Job
 from pilot_data.local_files import below
 
@@ -53,20 +52,15 @@ class Copying:
         session, sftp = self._session, self._session.sftp
         path = encoded(below(self._source, item.entry.path))
         handle = await session.handle(sftp.open(path, wire.READING), "read", path)
-        arriving = Arriving(session, item, self._job)
         try:
-            await self._folders.need_above(item.target)
-            await arriving.open()
-            await arriving.written(sftp.copy(handle, arriving.handle), item.entry.size)
-            self._job.moved(item.entry.size)
-            known = item.entry.checksum if self._job.verifies else ""
-            if self._job.verifies and not known:
-                known = await checksum(session, path, self._job)
-            return await arriving.finish(known)
-        except STORAGE_WIDE:
-            raise
-        except TransferError:
-            await arriving.discard()
-            raise
+            async with Arriving(session, item, self._job) as arriving:
+                await self._folders.need_above(item.target)
+                await arriving.open()
+                await arriving.written(sftp.copy(handle, arriving.handle), item.entry.size)
+                self._job.moved(item.entry.size)
+                known = item.entry.checksum if self._job.verifies else ""
+                if self._job.verifies and not known:
+                    known = await checksum(session, path, self._job)
+                return await arriving.finish(known)
         finally:
             sftp.close_handle(handle)

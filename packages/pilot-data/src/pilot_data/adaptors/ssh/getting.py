@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pilot_data.entries import Entry, Item, Outcome
-from pilot_data.errors import STORAGE_WIDE, ChangedSourceError, TransferError
+from pilot_data.errors import ChangedSourceError
 from pilot_data.job import Job
 from pilot_data.landing import Landing, land_other
 
 from . import pipeline
 from . import sftp_wire as wire
 from .fetching import LARGE, fetch
+from .putting import told
 from .remote_hashes import hash_in
 from .replies import Reply
 from .session import Session
@@ -43,46 +44,30 @@ class Getting:
         self._job.check()
         hashing = self._job.verifies and any(_needs_hash(item.entry) for item in items)
         return self._session.run(
-            (pipeline.Job(self._outcome(item), item.entry.size) for item in items), hashing=hashing
+            (pipeline.Job(told(item, self._get), item.entry.size) for item in items), hashing=hashing
         )
 
-    async def _outcome(self, item: Item) -> Outcome:
-        self._job.check()
-        try:
-            return Outcome(item, await self._get(item))
-        except STORAGE_WIDE:
-            raise
-        except TransferError as error:
-            return Outcome(item, error=error)
-
     async def _get(self, item: Item) -> str:
+        self._job.check()
         if item.entry.link or item.entry.is_folder:
             land_other(self._root, item)
             return ""
         path = self._session.path(item.entry.path)
-        told = self._told_early(item.entry, path)
+        asked = self._asked_early(item.entry, path)
         handle = await self._session.handle(self._sftp.open(path, wire.READING), "read", path)
         try:
-            landing = Landing(self._root, item, self._job)
-            try:
-                return await self._land(item.entry, path, landing, handle, told)
-            except STORAGE_WIDE:  # worth going on with
-                raise
-            except TransferError:
-                landing.discard()
-                raise
-            finally:
-                landing.close()
+            with Landing(self._root, item, self._job) as landing:
+                return await self._land(item.entry, path, landing, handle, asked)
         finally:
             self._sftp.close_handle(handle)
 
-    def _told_early(self, entry: Entry, path: bytes) -> Reply | None:
+    def _asked_early(self, entry: Entry, path: bytes) -> Reply | None:
         """Let the file be hashed while it is on its way; a small one does not wait for what hashes to be started."""
         if entry.size < LARGE and not self._session.has_hashes:
             return None
-        return self._told(entry, path)
+        return self._asked(entry, path)
 
-    def _told(self, entry: Entry, path: bytes) -> Reply | None:
+    def _asked(self, entry: Entry, path: bytes) -> Reply | None:
         """Let the file be hashed where it is, unless its hash is known."""
         if not self._job.verifies or not _needs_hash(entry):
             return None
@@ -90,7 +75,7 @@ class Getting:
         return hashes.ask(path) if hashes is not None else None
 
     async def _land(
-        self, entry: Entry, path: bytes, landing: Landing, handle: bytes, told: Reply | None
+        self, entry: Entry, path: bytes, landing: Landing, handle: bytes, asked: Reply | None
     ) -> str:
         still = await fetch(self._session, landing, entry, handle, self._job)
         found = await self._session.attributes(still, "read", path)
@@ -99,8 +84,8 @@ class Getting:
                 f"{self._session.shown(path)} is not the file any more that it was ({found.size} bytes now, "
                 f"{entry.size} before); move it when nothing writes to it any more"
             )
-        told = told or self._told(entry, path)
-        expected = entry.checksum or (hash_in(await told) if told is not None else "")
+        asked = asked or self._asked(entry, path)
+        expected = entry.checksum or (hash_in(await asked) if asked is not None else "")
         return landing.finish(expected)
 
 

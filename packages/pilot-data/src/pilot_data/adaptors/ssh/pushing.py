@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pilot_data.entries import Item, Outcome
-from pilot_data.errors import STORAGE_WIDE, ChecksumError, TransferError
+from pilot_data.errors import ChecksumError, TransferError
 from pilot_data.job import Job
 from pilot_data.local_files import below
 from pilot_data.moving import batches
@@ -127,18 +127,13 @@ class Pushing:
 
     async def _finish(self, push: _Push, expected: str) -> str:
         arriving, size = push.arriving, push.item.entry.size
-        try:
+        async with arriving:
             attributes = self._session.sftp.fstat(arriving.handle)
             found = await self._session.attributes(attributes, "read", arriving.partial)
             if found.size != size:
                 raise await self._why(push, found.size or 0)
             self._job.moved(size - arriving.arrived)
             return await arriving.finish(expected)
-        except STORAGE_WIDE:
-            raise
-        except TransferError:
-            await arriving.discard()
-            raise
 
     async def _why(self, push: _Push, size: int) -> TransferError:
         """Return why not all of a file has arrived."""

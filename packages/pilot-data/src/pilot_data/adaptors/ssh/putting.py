@@ -54,14 +54,9 @@ class Putting:
             arriving = Arriving(self._session, item, self._job)
             await self._folders.need_above(item.target)
             await arriving.open()
-            try:
+            async with arriving:
                 await send(source, arriving, self._session.sftp.limits.write)
                 return await arriving.finish(source.finish())
-            except STORAGE_WIDE:  # worth going on with
-                raise
-            except TransferError:
-                await arriving.discard()
-                raise
 
 
 async def told(item: Item, bring: Callable[[Item], Task[str]]) -> Outcome:
