@@ -127,5 +127,7 @@ def _end(cluster: Cluster) -> None:
                 continue
             leaders = {*children(job.runner), *([job.pid] if job.pid else [])}
             send(job.runner, signal.SIGKILL)
-            for process in (process for leader in leaders for process in session(leader)):
-                send(process, signal.SIGKILL)
+            # Again, until none is left: one that was not seen yet may just have been started.
+            while left := [process for leader in leaders for process in session(leader)]:
+                for process in left:
+                    send(process, signal.SIGKILL)

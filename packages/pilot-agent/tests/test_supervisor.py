@@ -22,6 +22,15 @@ from pilot_agent.supervisor import Supervisor
 lifeline = int(sys.argv[1])
 sys.exit(Supervisor(sys.argv[2:], lifeline if lifeline >= 0 else None).run())
 """
+_TOLD_AT_ITS_END = """\
+import os, sys
+from pilot_agent.spawn.end_signals import END_SIGNALS
+from pilot_agent.supervisor import Supervisor
+code = Supervisor(["/bin/true"]).run()
+for number in END_SIGNALS:
+    os.kill(os.getpid(), number)
+sys.exit(code)
+"""
 _PATIENCE_S = 30.0
 
 
@@ -135,3 +144,8 @@ def test_the_lifeline_ends_with_the_last_process(lifeline: tuple[int, int]) -> N
     supervised.process.terminate()
     supervised.end()
     assert os.read(read_end, 1) == b""
+
+
+def test_a_signal_that_comes_when_the_head_has_ended_changes_nothing() -> None:
+    ended = subprocess.run([sys.executable, "-c", _TOLD_AT_ITS_END], timeout=_PATIENCE_S, check=False)
+    assert ended.returncode == ENDED

@@ -128,8 +128,8 @@ class TestEndings(TasksFixture):
         process.wait()
         storage = storage_at()
         assert list(storage.list()) == []
+        items = [write(here, name, content(3_000_000)) for name in "ab"]  # not while the service reads them
         globus.faults.gate.set()
-        items = [write(here, name, content(3_000_000)) for name in "ab"]
         landed(storage.put_many(here, items, Job()))
         assert globus.called("/transfer") == 1
         assert read_all(folder_of(globus, storage)) == read_all(here)
