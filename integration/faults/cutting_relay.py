@@ -1,10 +1,11 @@
-"""A TCP relay between agents and Redis that can lose what passes, hold it back, or turn everybody away."""
+"""A TCP relay in front of a server that can lose what passes, cut it off, or turn everybody away."""
 
 from __future__ import annotations
 
 import random
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 _READ_BYTES = 65536
@@ -27,19 +28,30 @@ class CuttingRelay:
         self._lock = threading.Lock()
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._is_open = True
+        self._left = 0
+        self._then: Callable[[], None] | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def cut(self) -> None:
+        """Cut all connections; new ones pass."""
+        for pair in list(self._pairs):
+            self._cut(pair)
+
     def turn_away(self) -> None:
         """Cut all connections, and every new one at once: the server is away."""
         self._is_open = False
-        for pair in list(self._pairs):
-            self._cut(pair)
+        self.cut()
 
     def let_pass(self) -> None:
         """Let connections pass again."""
         self._is_open = True
+
+    def once_passed(self, count: int, act: Callable[[], None]) -> None:
+        """Do something as soon as so many more bytes have passed, in both directions together."""
+        with self._lock:
+            self._left, self._then = count, act
 
     def close(self) -> None:
         """End."""
@@ -75,7 +87,17 @@ class CuttingRelay:
                 if self._loses():
                     break
                 sink.sendall(data)
+                self._passed(len(data))
         self._cut(pair)
+
+    def _passed(self, count: int) -> None:
+        with self._lock:
+            self._left -= count
+            act = self._then if self._left <= 0 else None
+            if act is not None:
+                self._then = None
+        if act is not None:
+            act()
 
     def _loses(self) -> bool:
         with self._lock:

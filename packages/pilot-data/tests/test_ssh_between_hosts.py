@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import select
 import shutil
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cutting_relay import CuttingRelay
+from pilot_data import PilotDataService, State
 from pilot_data.adaptors.ssh.sftp_commands import put_line, sftp_command
 from pilot_data.adaptors.ssh.ssh_config import Login
 from pilot_data.adaptors.ssh.storage import SshStorage
@@ -23,6 +27,7 @@ from pilot_data.registry import open_storage
 from pilot_data.storage import Storage
 from pilot_data.testing.sample_files import HARD_NAMES, content, read_all, write, write_all
 from pilot_data.testing.storage_fixture import LARGE, failed, landed, names_below
+from process_tree import command_line, descendants
 from ssh_hosts import LIMIT_S, NO_EXEC, SshHost, running_host
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -42,19 +47,26 @@ class Ways:
         self.script = first.folder / "bin" / "sftp"
         self.lead()
 
-    def lead(self, before: str = "") -> None:
+    def lead(self, before: str = "", *, by: int = 0) -> None:
         """Let the first host's ``sftp`` be the real one with settings that reach the second one.
 
         Args:
             before: What its commands pass through before.
+            by: Port of a relay that leads there.
         """
-        config = self.first.folder / "onward_config"
-        self.second.configure(name="*")
+        config, port = self.first.folder / "onward_config", self.second.port
+        self.second.configure(f"HostKeyAlias [127.0.0.1]:{port}", name="*")
         self.second.config.rename(config)
         self.second.configure()
-        program = f'exec {shutil.which("sftp")} -F {config} "$@"'
+        program = f'exec {shutil.which("sftp")} -F {config} "${{@/#{port}/{by or port}}}"'
         self.script.write_text(f"#!/bin/bash\n{program} {f'< <({before})' if before else ''}\n")
         self.script.chmod(0o755)
+
+    def kill_ssh(self) -> None:
+        """Kill what the first host's ``sftp`` reaches the second one by."""
+        commands = {pid: command_line(pid).partition(" ")[0] for pid in descendants(os.getpid())}
+        (pid,) = [pid for pid, command in commands.items() if command.endswith("/ssh")]
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -271,3 +283,75 @@ def test_an_sftp_that_ends_is_told_with_its_last_line(
     assert caught.value.transient
     ways.lead()
     landed(target.copy_many(source, write_all(here, ["a"]), Job()))
+
+
+@pytest.fixture
+def link(ways: Ways) -> Iterator[CuttingRelay]:
+    """The way from the first host to the second, which can be cut."""
+    with closing(CuttingRelay(ways.second.port)) as relay:
+        ways.lead(by=relay.port)
+        yield relay
+
+
+def test_a_link_that_is_cut_is_told_and_leaves_nothing_half(
+    link: CuttingRelay, source: Storage, target: Storage, here: str, store: str
+) -> None:
+    items = [write(here, name, content(LARGE, seed)) for seed, name in enumerate("abc")]
+    write(store, "b", b"old")
+    assert target.copies_from(source)
+    link.once_passed(3 * LARGE // 2, link.turn_away)
+    for _ in range(2):
+        with pytest.raises(
+            TransferError, match=r"data-host to second-host: sftp there has ended: .+"
+        ) as caught:
+            landed(target.copy_many(source, items, Job()))
+        assert caught.value.transient
+        assert {name for name in names_below(store) if not is_partial(name)} <= {"a", "b"}
+        assert read_all(store)["b"] == b"old"
+    link.let_pass()
+    moved: list[int] = []
+    landed(target.copy_many(source, items, Job(on_bytes=moved.append)))
+    assert sum(moved) < 3 * LARGE  # what had arrived of one is not sent again
+    assert read_all(store) == read_all(here)
+
+
+@pytest.mark.parametrize(
+    "what", ["nothing", "the link", "ssh", "the first host's sessions", "the second host's sessions"]
+)
+def test_a_replica_comes_straight_and_whole_whatever_is_cut_on_its_way(
+    ways: Ways,
+    link: CuttingRelay,
+    service: PilotDataService,
+    here: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    what: str,
+) -> None:
+    cuts: dict[str, Callable[[], None]] = {
+        "nothing": lambda: None,
+        "the link": link.cut,
+        "ssh": ways.kill_ssh,
+        "the first host's sessions": ways.first.cut_sessions,
+        "the second host's sessions": ways.second.cut_sessions,
+    }
+    write_all(here, ["small", "in/a folder"])
+    write(here, "large", content(3 * LARGE))
+    one, other = (
+        service.create_pilot({"service_url": str(host.at(tmp_path / host.name))})
+        for host in (ways.first, ways.second)
+    )
+    unit = one.submit_data_unit({"file_urls": [f"{here}/"]})
+    assert unit.wait(LIMIT_S)
+    request.getfixturevalue("no_relay")
+    is_cut = threading.Event()
+
+    def cut() -> None:
+        cuts[what]()
+        is_cut.set()
+
+    link.once_passed(LARGE, cut)
+    unit.add_pilot_data(other)
+    assert unit.wait(LIMIT_S)
+    assert (unit.state, unit.details["replicas"][other.id]["reason"]) == (State.Running, "")
+    assert is_cut.is_set()
+    assert read_all(f"{tmp_path}/{ways.second.name}/{unit.id}") == read_all(here)
