@@ -8,18 +8,29 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from pilot_data.adaptors.ssh.arriving import Arriving
+from pilot_data.adaptors.ssh.remote_hash_script import Questions, digest
+from pilot_data.adaptors.ssh.replies import Reply
 from pilot_data.entries import Item, is_partial
-from pilot_data.errors import AccessDeniedError, ConnectionLostError, NoSpaceError
+from pilot_data.errors import (
+    AccessDeniedError,
+    CanceledError,
+    ChecksumError,
+    ConnectionLostError,
+    NoSpaceError,
+)
 from pilot_data.job import Job
 from pilot_data.locations import Location
 from pilot_data.registry import open_storage
+from pilot_data.retry import move_with_retries
 from pilot_data.storage import Storage
 from pilot_data.testing.sample_files import content, read_all, write, write_all
-from pilot_data.testing.storage_fixture import LARGE, failed, landed, names_below
+from pilot_data.testing.storage_fixture import LARGE, canceled_on_the_way, failed, landed, names_below
 from ssh_hosts import REKEY, SshHost, running_host
 
 
@@ -126,6 +137,7 @@ from pilot_data.job import Job
 from pilot_data.locations import parse
 from pilot_data.locations import Location
 from pilot_data.registry import open_storage
+from pilot_data.retry import move_with_retries
 here, there = sys.argv[1:]
 moved = []
 def note(count):
@@ -183,6 +195,55 @@ def test_a_partial_with_another_content_does_not_land(host: SshHost, here: str, 
         assert names_below(str(tmp_path / "store")) == []
         landed(storage.put_many(here, [item], Job()))
     assert read_all(str(tmp_path / "store")) == read_all(here)
+
+
+def begun_anew_when_verified(monkeypatch: pytest.MonkeyPatch, here: str, item: Item, other: Storage) -> None:
+    """Let another process throw a partial file away, and begin it anew, between its verification and its new name."""
+    whole = Arriving._is
+
+    async def verified(arriving: Arriving, path: bytes, expected: str, told: Reply | None) -> bool:
+        monkeypatch.setattr(Arriving, "_is", whole)
+        is_it = await arriving._is(path, expected, told)
+        other.discard_many([item])
+        with pytest.raises(CanceledError):
+            landed(other.put_many(here, [item], canceled_on_the_way()))
+        return is_it
+
+    monkeypatch.setattr(Arriving, "_is", verified)
+
+
+def test_what_another_begins_anew_is_not_told_as_landed(
+    host: SshHost, here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = write(here, "large", content(3 * LARGE))
+    with opened(host, tmp_path / "store") as storage, opened(host, tmp_path / "store") as other:
+        begun_anew_when_verified(monkeypatch, here, item, other)
+        error = failed(storage.put_many(here, [item], Job()))["large"]
+        assert isinstance(error, ChecksumError)
+        assert error.transient
+
+
+def test_what_another_begins_anew_is_brought_again(
+    host: SshHost, here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = write(here, "large", content(3 * LARGE))
+    with opened(host, tmp_path / "store") as storage, opened(host, tmp_path / "store") as other:
+        begun_anew_when_verified(monkeypatch, here, item, other)
+        job = Job()
+        landed(move_with_retries(partial(storage.put_many, here, job=job), [item], job))
+    assert read_all(str(tmp_path / "store")) == read_all(here)
+
+
+def test_a_file_whose_name_another_gets_while_it_is_hashed_has_no_hash(tmp_path: Path) -> None:
+    write(str(tmp_path), "a", b"1")
+    write(str(tmp_path), "b", b"2")
+
+    class Renaming(Questions):
+        def look(self, seconds: float = 0.0) -> None:
+            os.rename(tmp_path / "b", tmp_path / "a")
+
+    path = os.fsencode(tmp_path / "a")
+    assert digest(path, 1, Renaming()) == "-"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 
 import pytest
 
 from pilot_data.entries import Item, is_partial
 from pilot_data.errors import CanceledError, MissingFileError
 from pilot_data.job import Job
+from pilot_data.retry import move_with_retries
 from pilot_data.storage import Storage
 
 from .sample_files import content, read_all, write, write_all
@@ -68,11 +70,12 @@ class StorageUpkeep(StorageFixture):
         item = write(here, "large", content(LARGE))
         others = [type(storage)(storage.location, storage.access) for _ in range(2)]
         errors: list[BaseException] = []
+        job = Job()
 
         def put(one: Storage) -> None:
             try:
                 for _ in range(3):
-                    landed(one.put_many(here, [item], Job()))
+                    landed(move_with_retries(partial(one.put_many, here, job=job), [item], job))
             except BaseException as error:  # noqa: BLE001 - told by the test below
                 errors.append(error)
             finally:

@@ -136,12 +136,31 @@ class Arriving:
         if self._job.verifies and not await self._is(self.partial, expected, self._growing):
             await self._brought_by_another(expected)
             return expected
-        renamed = await _renamed(self._session, self.partial, self.path)
-        if code_of(renamed) == Status.NO_SUCH_FILE:
-            await self._brought_by_another(expected)
-        else:
-            checked(renamed, f"cannot write {self._session.shown(self.path)}")
+        if await self._is_placed():
+            return expected
+        await self._brought_by_another(expected)
         return expected
+
+    async def _is_placed(self) -> bool:
+        """Give the file its name; return False when it was no longer there, or not this one.
+
+        Since it was verified, another process may have thrown it away and begun it anew: then that one has the name now.
+        Its maker goes on writing it; we must not tell that it stands.
+
+        Raises:
+            TransferError: The server refuses.
+        """
+        renaming = self._sftp.rename(self.partial, self.path)
+        looking = self._sftp.stat(self.path)  # leaves together with it
+        renamed = await _over(self._session, renaming, self.partial, self.path)
+        if code_of(renamed) == Status.NO_SUCH_FILE:
+            return False
+        checked(renamed, f"cannot write {self._session.shown(self.path)}")
+        return self._has_all(await (looking if renamed is renaming else self._sftp.stat(self.path)))
+
+    def _has_all(self, found: Reply) -> bool:
+        """Return whether a file that was looked at has all bytes."""
+        return found.kind == Kind.ATTRS and wire.Reader(found.body).attributes().size == self._item.entry.size
 
     async def discard(self) -> None:
         """Remove what has arrived."""
@@ -160,11 +179,9 @@ class Arriving:
         """Go on if the file stands under its name: somebody else brought the same one, and has renamed it.
 
         Raises:
-            ChecksumError: It does not.
+            ChecksumError: It does not; trying again brings it.
         """
-        found = await self._sftp.stat(self.path)
-        size = wire.Reader(found.body).attributes().size if found.kind == Kind.ATTRS else None
-        stands = size == self._item.entry.size
+        stands = self._has_all(await self._sftp.stat(self.path))
         if stands and self._job.verifies:
             stands = await checksum(self._session, self.path, self._job) == expected
         if not stands:
@@ -180,13 +197,14 @@ async def place(session: Session, partial: bytes, path: bytes) -> None:
     Raises:
         TransferError: The server refuses.
     """
-    checked(await _renamed(session, partial, path), f"cannot write {session.shown(path)}")
+    renamed = await _over(session, session.sftp.rename(partial, path), partial, path)
+    checked(renamed, f"cannot write {session.shown(path)}")
 
 
-async def _renamed(session: Session, partial: bytes, path: bytes) -> Reply:
-    reply = await session.sftp.rename(partial, path)
-    if code_of(reply) != Status.FAILURE or session.sftp.renames_over:
-        return reply
+async def _over(session: Session, renaming: Reply, partial: bytes, path: bytes) -> Reply:
+    """Await a rename that replaces what has the name; return its last answer."""
+    if code_of(await renaming) != Status.FAILURE or session.sftp.renames_over:
+        return renaming
     # The rename of SFTP's version 3 does not replace files: for a moment there is none.
     await session.sftp.remove(path)
     return await session.sftp.rename(partial, path)

@@ -2,7 +2,8 @@
 
 It reads records from its standard input, each ended by a zero byte: a size, a blank, a path. It writes a line for each,
 in their order: the SHA-256, or ``-`` where there is no such regular file. A file that is smaller than the size is being
-written: it is followed as it grows, until it has that size or its name is gone. Answers are written a few at a time.
+written: it is followed as it grows, until it has that size or its name is gone. Who asks with a size is told nothing of a
+file whose name is another's by then. Answers are written a few at a time.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def digest(path: bytes, size: int, questions: Questions) -> str:
         found = os.fstat(file)
         if path != _PROBE and not stat.S_ISREG(found.st_mode):
             return "-"
-        return follow(file, size, found.st_size, questions)
+        answer = follow(file, size, found.st_size, questions)
+        return "-" if size and not os.path.samestat(os.stat(path), found) else answer
     except OSError:
         return "-"
     finally:
