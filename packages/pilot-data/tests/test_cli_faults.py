@@ -78,6 +78,29 @@ def test_a_killed_transfer_goes_on_where_it_was(pipe: Path, monkeypatch: pytest.
 
 
 @pytest.mark.faults
+def test_the_next_one_removes_what_a_killed_one_has_left_on_the_way_and_no_more(
+    pipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spools = pipe.parent / "spools"
+    spools.mkdir()
+    monkeypatch.setenv("TMPDIR", str(spools))
+    folder = pipe.parent
+    running = started("cp", "--bandwidth", "4M", f"fake://one{folder}/run/", f"fake://telling{folder}/store")
+    assert pipe.read_bytes() == b"."
+    running.send_signal(signal.SIGSTOP)
+    (spool,) = spools.iterdir()
+    monkeypatch.delenv(fake_storage.PIPE)
+    again = ("cp", f"fake://one{folder}/run/", f"fake://telling{folder}/again")
+    assert program(*again).code == 0
+    assert read_all(str(spool))
+    assert list(spools.iterdir()) == [spool]
+    running.kill()
+    running.communicate()
+    assert program(*again).code == 0
+    assert list(spools.iterdir()) == []
+
+
+@pytest.mark.faults
 @pytest.mark.parametrize("command", [["ls", "-r", "run"], ["put", "--json", "run/", "store"], ["--help"]])
 def test_a_closed_pipe_ends_it_quietly(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

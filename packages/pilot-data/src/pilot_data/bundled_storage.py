@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 
 from .bundle_gets import Wanted, get_bundled
@@ -15,6 +12,7 @@ from .bundles import FOLDER
 from .entries import Entry, Item, Outcome
 from .errors import MissingFileError, TransferError
 from .job import Job
+from .spools import spool_folder
 from .storage import Storage
 
 
@@ -47,7 +45,7 @@ class BundledStorage(Storage):
 
     def put_many(self, root: str, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
         """See `Storage.put_many`."""
-        with _spool() as spool:
+        with spool_folder() as spool:
             stored = list(put_bundled(self.inner, root, items, job, spool))
         bundles = {one.place.bundle for one in stored if one.place is not None}
         self._drop([one.outcome.item.target for one in stored if one.outcome.error is None], bundles)
@@ -61,7 +59,7 @@ class BundledStorage(Storage):
         """See `Storage.get_many`."""
         known = self._known()
         given = {item.target: item for item in items}
-        with _spool() as spool:
+        with spool_folder() as spool:
             for outcome in get_bundled(
                 self.inner, [_wanted(item, known) for item in items], root, job, spool
             ):
@@ -72,7 +70,7 @@ class BundledStorage(Storage):
         known = self._known()
         inside = [path for path in paths if path in known]
         found = self.inner.checksums([path for path in paths if path not in known], job)
-        with _spool() as spool:
+        with spool_folder() as spool:
             items = [
                 Item(replace(known[path].entry, checksum=""), str(number))
                 for number, path in enumerate(inside)
@@ -118,7 +116,7 @@ class BundledStorage(Storage):
             for bundle in bundles
         }
         errors = self._copy_bundles(source, bundles, job)
-        with _spool() as spool:
+        with spool_folder() as spool:
             self._put_lists({bundle: files[bundle] for bundle in bundles if bundle not in errors}, spool, job)
         self._index = None
         for path, item in inside.items():
@@ -160,7 +158,7 @@ class BundledStorage(Storage):
             if path.removesuffix(list_of("")) in present.keys() - {path}
         ]
         found: dict[str, Bundled] = {}
-        with _spool() as spool:
+        with spool_folder() as spool:
             items = [Item(entry, str(number)) for number, entry in enumerate(lists)]
             for outcome in self.inner.get_many(items, spool, Job()):
                 if outcome.error is not None:
@@ -179,7 +177,7 @@ class BundledStorage(Storage):
             del known[path]
         for bundle in left:
             left[bundle] = [file for file in known.values() if file.place.bundle == bundle]
-        with _spool() as spool:
+        with spool_folder() as spool:
             self._put_lists({bundle: files for bundle, files in left.items() if files}, spool, Job())
         empty = [bundle for bundle, files in left.items() if not files]
         if empty:
@@ -224,10 +222,3 @@ def _wanted(item: Item, known: dict[str, Bundled]) -> Wanted:
 
 def _is_wanted(path: str, paths: Sequence[str]) -> bool:
     return any(not name or path == name or path.startswith(f"{name}/") for name in paths)
-
-
-@contextmanager
-def _spool() -> Iterator[str]:
-    """Give a temporary folder, in which others find no files of ours."""
-    with tempfile.TemporaryDirectory(prefix="pilot-bundles-") as folder:
-        yield os.path.realpath(folder)

@@ -9,7 +9,8 @@ from typing import ClassVar
 from .entries import Entry, Item
 from .errors import TransferError
 from .job import Job
-from .moving import RELAY_BYTES, batches, lots, spool_folder
+from .moving import RELAY_BYTES, batches, lots
+from .spools import spool_folder
 from .storage import EVERYTHING, Capabilities, Storage
 
 BATCH = 1000

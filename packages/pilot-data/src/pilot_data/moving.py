@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -13,7 +11,7 @@ from .entries import Entry, Item, Outcome
 from .errors import MissingFileError, NoSpaceError, TransferError
 from .job import Job
 from .landing import land_other
-from .local_files import translated
+from .spools import spool_folder
 from .storage import Storage
 
 Value = TypeVar("Value")
@@ -90,21 +88,6 @@ def _relay_lot(
         puts.append(Item(replace(original.entry, path=name), original.target))
     for outcome in target.put_many(spool, puts, job):
         yield replace(outcome, item=originals.get(outcome.item.target, outcome.item))
-
-
-@contextmanager
-def spool_folder() -> Iterator[str]:
-    """Give a temporary folder of this machine, which is removed afterwards.
-
-    Raises:
-        TransferError: None can be made.
-    """
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="pilot-spool-")
-    except OSError as error:
-        raise translated(error, "cannot make a temporary folder, see TMPDIR") from None
-    with folder as path:
-        yield path
 
 
 def _check_room(spool: str, lot: Sequence[Item]) -> None:
