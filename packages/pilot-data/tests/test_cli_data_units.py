@@ -16,7 +16,8 @@ from cli_runs import Ran, one_line, program, started
 from cli_runs import ran as run_cli
 from hindered_storage import Hindrance
 from pilot_data import DataUnit, PilotData, State
-from pilot_data.testing.sample_files import read_all, write, write_all
+from pilot_data.cli.telling import Telling
+from pilot_data.testing.sample_files import content, read_all, write, write_all
 from redis_process import RedisProcess
 from shared_data import PASSWORD, forget_sessions, running_server, use_home
 
@@ -207,6 +208,20 @@ def test_a_data_unit_becomes_what_a_folder_is(ran: Cli, stores: list[str]) -> No
     assert ran("get", unit.id, "back").code == 0
     assert read_all("back") == read_all("run")
     assert one_line(ran("sync", "run", unit.id).err, "0 files copied (0), 2 unchanged")
+
+
+def test_the_bar_of_a_sync_counts_what_comes_to_all_places(
+    ran: Cli, stores: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = DataUnit(ran("put", "run/", stores[0]).out.strip())
+    assert ran("cp", unit.id, stores[1]).code == 0
+    write("run", "new", content(3 << 20))
+    write("run", "newer", b"odd")
+    told: list[int] = []
+    monkeypatch.setattr(Telling, "bytes", lambda _telling, count: told.append(count))
+    assert ran("sync", "run", unit.id).code == 0
+    assert sum(told) == (3 << 20) + 3
+    assert len(told) > 2  # on the way, not at the end
 
 
 def test_a_file_in_the_way_of_a_folder_is_removed_on_demand_only(ran: Cli, stores: list[str]) -> None:

@@ -32,7 +32,7 @@ class Bandwidth:
             return self._free_at - now
 
 
-def _unheard(_count: int) -> None:
+def untold(_count: int) -> None:
     """Tell nobody."""
 
 
@@ -48,7 +48,7 @@ class Job:
     """
 
     checksum: str = "sha256"
-    on_bytes: Callable[[int], None] = _unheard
+    on_bytes: Callable[[int], None] = untold
     bandwidth: Bandwidth | None = None
     durable: bool = False
     _canceled: threading.Event = field(default_factory=threading.Event, repr=False)
@@ -60,7 +60,7 @@ class Job:
 
     def unheard(self) -> Job:
         """Return the same job for bytes on half of their way: not counted, not flushed, and canceled with this one."""
-        return replace(self, on_bytes=_unheard, durable=False)
+        return replace(self, on_bytes=untold, durable=False)
 
     def cancel(self) -> None:
         """End the transfer: its next call to `moved` or `check` raises."""

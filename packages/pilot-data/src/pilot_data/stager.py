@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import count
 
@@ -16,7 +17,7 @@ from pilot_protocol.states import State, is_final
 
 from .catalogue import LEASE_S, Catalogue, PilotDataRecord
 from .entries import Entry
-from .job import Job
+from .job import Job, untold
 from .origins import Lot, lot_of_replica
 from .replicas import open_replica
 from .staging import Staging, StagingOrder, choose_source
@@ -68,14 +69,22 @@ class Stager:
         if found:
             threading.Thread(target=self._finish, args=(found,), name="take-over", daemon=True).start()
 
-    def add(self, data_unit: str, store: str, lots: Sequence[Lot]) -> None:
+    def add(
+        self, data_unit: str, store: str, lots: Sequence[Lot], on_bytes: Callable[[int], None] = untold
+    ) -> None:
         """Bring further files to a replica that is Done, and return when they are there.
+
+        Args:
+            data_unit: Its id.
+            store: The Pilot-Data that has the replica.
+            lots: Where the files come from.
+            on_bytes: Told the number of bytes that have moved since it was last told.
 
         Raises:
             TransferError: They are not there, and the replica is as it was.
             StateError: The data unit or the Pilot-Data has ended.
         """
-        self._stage(self._order(data_unit, store, lots, adds=True))
+        self._stage(replace(self._order(data_unit, store, lots), adds=True, on_bytes=on_bytes))
 
     def replica(self, data_unit: str, store: str) -> Lot:
         """Return the files of a data unit as a Pilot-Data has them."""
@@ -95,8 +104,8 @@ class Stager:
             job.cancel()
         self._pool.shutdown(wait=True, cancel_futures=cancel)
 
-    def _order(self, data_unit: str, store: str, lots: Sequence[Lot], *, adds: bool = False) -> StagingOrder:
-        return StagingOrder(data_unit, store, self._new_owner(), partial(_these, lots), adds=adds)
+    def _order(self, data_unit: str, store: str, lots: Sequence[Lot]) -> StagingOrder:
+        return StagingOrder(data_unit, store, self._new_owner(), partial(_these, lots))
 
     def _new_owner(self) -> str:
         """Return a name for one staging: two of this process must not hold the same lease either."""
@@ -204,7 +213,7 @@ class Stager:
         unit = self._catalogue.data_unit(order.data_unit)
         checksum = unit.description.get("checksum", "sha256") if unit is not None else "sha256"
         open_target = partial(open_replica, record, order.data_unit)
-        with self._listed(Job(checksum=checksum)) as job:
+        with self._listed(Job(checksum=checksum, on_bytes=order.on_bytes)) as job:
             staging = Staging(self._catalogue, order, open_target, job)
             if not staging.run():
                 return False

@@ -14,7 +14,7 @@ from pilot_protocol.errors import CoordinationError, PilotError
 from .catalogue import Catalogue, DataUnitRecord
 from .entries import Entry, Item, Outcome
 from .errors import CanceledError, NoSpaceError, TransferError
-from .job import Job
+from .job import Job, untold
 from .leases import LeaseKeeper
 from .moving import first_error, move, present_at
 from .origins import Lot
@@ -38,6 +38,7 @@ class StagingOrder:
         owner: Who moves.
         lots: Tells where the files come from, when the lease is held; is given what has arrived before, by path.
         adds: Whether the replica was whole before, and gets more files.
+        on_bytes: Told the number of bytes that have moved since it was last told.
     """
 
     data_unit: str
@@ -45,6 +46,7 @@ class StagingOrder:
     owner: str
     lots: Callable[[dict[str, Entry]], Sequence[Lot]]
     adds: bool = False
+    on_bytes: Callable[[int], None] = untold
 
 
 class Staging:
@@ -102,7 +104,7 @@ class Staging:
         with LeaseKeeper(
             self._catalogue, order.data_unit, order.pilot_data, order.owner, self._job
         ) as keeper:
-            self._job.on_bytes = keeper.count
+            self._job.on_bytes = partial(self._count, keeper)
             try:
                 self.error = self._moved()
             except (KeyboardInterrupt, SystemExit):
@@ -111,6 +113,10 @@ class Staging:
             if self.error is not None and self._is_ours():
                 self._clean()
         self._settle()
+
+    def _count(self, keeper: LeaseKeeper, count: int) -> None:
+        keeper.count(count)
+        self._order.on_bytes(count)
 
     def _end(self, error: TransferError) -> None:
         self.error = error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from pilot_protocol.errors import DescriptionError, StateError, TransferError
@@ -11,6 +11,7 @@ from pilot_protocol.states import State, is_final
 
 from .catalogue import Catalogue, unit_in
 from .data_session import DataSession
+from .job import untold
 from .origins import Lot, record_of
 from .replicas import open_replica, whole_at
 
@@ -36,7 +37,13 @@ def settled_at(catalogue: Catalogue, data_unit: str, verb: str) -> list[str]:
     return whole_at(record)
 
 
-def add(session: DataSession, data_unit: str, lots: Sequence[Lot], stores: Sequence[str]) -> None:
+def add(
+    session: DataSession,
+    data_unit: str,
+    lots: Sequence[Lot],
+    stores: Sequence[str],
+    on_bytes: Callable[[int], None] = untold,
+) -> None:
     """Add files, and return when they are at every replica.
 
     Args:
@@ -44,6 +51,7 @@ def add(session: DataSession, data_unit: str, lots: Sequence[Lot], stores: Seque
         data_unit: Its id.
         lots: Where the files come from.
         stores: The Pilot-Data that have it, see `settled_at`.
+        on_bytes: Told the number of bytes that have moved to one of them since it was last told.
 
     Raises:
         DescriptionError: The data unit has a file of that name.
@@ -64,7 +72,7 @@ def add(session: DataSession, data_unit: str, lots: Sequence[Lot], stores: Seque
     catalogue.put_files(data_unit, fresh)
     try:
         for store in stores:
-            session.stager.add(data_unit, store, lots)
+            session.stager.add(data_unit, store, lots, on_bytes)
     except BaseException:  # Ctrl-C as well: what came only in part goes
         _take_back(catalogue, data_unit, [file.path for file in fresh], stores)
         raise

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pilot_data.cli.canceling import Interruption
@@ -10,7 +11,7 @@ from pilot_data.cli.catalogue_names import allow_only
 from pilot_data.cli.telling import Telling, show_would
 from pilot_data.entries import Outcome
 from pilot_data.job import Job
-from pilot_data.origins import Lot, lots_of
+from pilot_data.origins import lots_of
 from pilot_data.transfer_report import Tally
 from pilot_data.unit_changes import Changes, changes_of
 from pilot_data.unit_files import add, remove, settled_at
@@ -42,23 +43,42 @@ def sync(source: str, name: str, options: dict[str, Any]) -> int:
     ):
         tally = Tally(telling)
         tally.planned([changes.plan])
-        _carry_out(found, changes, lots, stores, tally)
+        _remove(found, changes, stores, tally)
+        if changes.plan.items:
+            add(found.session, found.id, changes.lots(lots), stores, _Evenly(telling.bytes, len(stores)))
+        for item in changes.plan.items:
+            tally.ended(Outcome(item))
         telling.close()
         telling.report(tally.report())
     return 0
 
 
-def _carry_out(
-    found: Found, changes: Changes, lots: Sequence[Lot], stores: Sequence[str], tally: Tally
-) -> None:
+class _Evenly:
+    """Tells of bytes that move to one place after the other as if all places got them at once.
+
+    Args:
+        tell: Is told.
+        places: How many there are.
+    """
+
+    def __init__(self, tell: Callable[[int], None], places: int) -> None:
+        self._tell = tell
+        self._places = places
+        self._rest = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, count: int) -> None:
+        """Take note of bytes that have moved."""
+        with self._lock:
+            told, self._rest = divmod(self._rest + count, self._places)
+        self._tell(told)
+
+
+def _remove(found: Found, changes: Changes, stores: Sequence[str], tally: Tally) -> None:
     gone = [entry.path for entry in changes.gone]
     if gone or changes.replaced:
         remove(found.catalogue, found.id, [*gone, *changes.replaced], stores)
         tally.removed(gone)
-    if changes.plan.items:
-        add(found.session, found.id, changes.lots(lots), stores)
-    for item in changes.plan.items:
-        tally.ended(Outcome(item))
 
 
 def _would(changes: Changes, *, as_json: bool) -> int:
