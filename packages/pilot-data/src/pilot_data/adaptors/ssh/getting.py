@@ -11,8 +11,8 @@ from pilot_data.landing import Landing, land_other
 
 from . import pipeline
 from . import sftp_wire as wire
+from .bringing import told
 from .fetching import LARGE, fetch
-from .putting import told
 from .remote_hashes import hash_in
 from .replies import Reply
 from .session import Session

@@ -15,9 +15,9 @@ from pilot_data.storage import Storage
 
 from . import pipeline
 from .arriving import Arriving
+from .bringing import put_other, told
 from .folders import Folders
 from .onward import OnwardSftp, begun
-from .putting import put_other, told
 from .session import Session, encoded
 from .sftp_commands import is_possible, put_line
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-
-from pilot_data.entries import Item, Outcome
-from pilot_data.errors import STORAGE_WIDE, TransferError
+from pilot_data.entries import Item
 from pilot_data.job import Job
 from pilot_data.source_file import SourceFile
 
-from . import pipeline
-from .arriving import Arriving, place
-from .folders import Folders
-from .pipeline import Task
+from .arriving import Arriving
+from .bringing import Bringing
 from .sending import send
-from .session import Session, encoded
+from .session import Session
 
 
-class Putting:
-    """Files on their way to a host.
+class Putting(Bringing):
+    """Files on their way from this machine to a host.
 
     Args:
         session: Of the host.
@@ -26,30 +21,13 @@ class Putting:
         job: What to keep to.
     """
 
+    sends = True
+
     def __init__(self, session: Session, root: str, job: Job) -> None:
-        self._session = session
+        super().__init__(session, job)
         self._root = root
-        self._job = job
-        self._folders = Folders(session)
 
-    def run(self, items: Sequence[Item]) -> Iterator[Outcome]:
-        """Yield how it went with each item, in any order.
-
-        Raises:
-            TransferError: The storage as a whole fails.
-        """
-        self._job.check()
-        self._folders.make([item.target for item in items])
-        return self._session.run(
-            (pipeline.Job(told(item, self._put), item.entry.size) for item in items),
-            hashing=self._job.verifies,
-        )
-
-    async def _put(self, item: Item) -> str:
-        self._job.check()
-        if item.entry.is_folder or item.entry.link:
-            await put_other(self._session, self._folders, item)
-            return ""
+    async def _bring(self, item: Item) -> str:
         with SourceFile(self._root, item, self._job) as source:
             arriving = Arriving(self._session, item, self._job)
             await self._folders.need_above(item.target)
@@ -57,42 +35,3 @@ class Putting:
             async with arriving:
                 await send(source, arriving, self._session.sftp.limits.write)
                 return await arriving.finish(source.finish())
-
-
-async def told(item: Item, bring: Callable[[Item], Task[str]]) -> Outcome:
-    """Bring a file, and tell its error in its outcome.
-
-    Args:
-        item: The file.
-        bring: Does it, and returns the file's SHA-256; empty when none was asked for.
-
-    Raises:
-        TransferError: The storage as a whole fails.
-    """
-    try:
-        return Outcome(item, await bring(item))
-    except STORAGE_WIDE:
-        raise
-    except TransferError as error:
-        return Outcome(item, error=error)
-
-
-async def put_other(session: Session, folders: Folders, item: Item) -> None:
-    """Make a symbolic link or an empty folder, in place of a file or link of that name.
-
-    Args:
-        session: Of the host.
-        folders: Makes those above it.
-        item: What is to be made.
-
-    Raises:
-        TransferError: The server refuses.
-    """
-    if item.entry.is_folder:
-        await folders.need(item.target)
-        return
-    path, partial = session.path(item.target), session.path(item.partial)
-    await folders.need_above(item.target)
-    await session.sftp.remove(partial)
-    await session.ok(session.sftp.make_link(partial, encoded(item.entry.link)), "make the link", partial)
-    await place(session, partial, path)
