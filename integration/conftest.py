@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from child_program import home_environment, kill_all
-from real_redis import free_port, new_password, running_server
+from ports import free_port
+from real_redis import new_password, running_server
 from resources import TestResource, running_resource
 from trouble_bench import TroubleBench, trouble_bench
 

@@ -11,7 +11,7 @@ import redis
 
 from pilot import State
 from pilot_protocol.errors import DescriptionError, SubmissionError
-from real_redis import free_port
+from ports import free_port
 from resource_bench import only
 from small_disk import small_disk
 from sshd import HOST

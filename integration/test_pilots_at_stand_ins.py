@@ -14,7 +14,8 @@ import pytest
 
 from child_program import Ended, home_environment, kill_all, run_python
 from fake_batch.cluster import Cluster
-from real_redis import free_port, running_server
+from ports import free_port
+from real_redis import running_server
 from resources import TestResource
 from saga_trials import need_saga
 from stand_ins import CORES, STAND_INS, StandIn, running_stand_in

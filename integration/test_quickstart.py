@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from child_program import run_python
-from real_redis import is_free, running_server
+from ports import is_free
+from real_redis import running_server
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICKSTART = ROOT / "examples" / "quickstart.py"

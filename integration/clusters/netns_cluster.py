@@ -26,8 +26,9 @@ import pytest
 
 import netns_slurm
 from netns_host import LIMIT_S, NAMESPACES, NetnsHost
+from own_sshd import new_key, serves_ssh, sshd_program
 from pilot.submission.ssh.target import SshOptions, SshTarget
-from sshd import new_key, plain_account, serves_ssh, sshd_program
+from sshd import plain_account
 
 NODES = ("node1", "node2")
 """Where nobody asks for more."""

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daemons import Daemons, need_commands, run, wait_until
-from real_redis import free_port
+from ports import free_port
 
 COMMANDS = ("sge_qmaster", "sge_execd", "qsub", "qstat", "qconf", "qacct")
 INSTALLED = Path("/var/lib/gridengine")

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from daemons import Daemons, need_commands, run, wait_until
-from real_redis import free_port
+from ports import free_port
 
 COMMANDS = ("slurmctld", "slurmd", "sbatch", "squeue", "munged", "unshare")
 

@@ -14,8 +14,9 @@ import pytest
 
 from netns_cluster import NODES, NetnsCluster, running_cluster
 from pilot.submission.ssh.place import SshPlace
+from ports import free_port
 from process_tree import command_line, descendants
-from real_redis import free_port, running_server
+from real_redis import running_server
 from sshd import plain_account
 from until import until
 

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from own_sshd import kill
 from pilot.submission.ssh import reverse_tunnel
 from pilot.submission.ssh.place import SshPlace
 from pilot.submission.ssh.reverse_tunnel import ReverseTunnel, TunnelNews
 from pilot_protocol.errors import SubmissionError
-from real_redis import free_port, running_server
-from sshd import FORBID_FORWARDING, HOST, Sshd, kill, running_sshd
+from ports import free_port
+from real_redis import running_server
+from sshd import FORBID_FORWARDING, HOST, Sshd, running_sshd
 
 LIMIT_S = 20.0
 

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from own_sshd import kill
 from pilot.submission.ssh import master as ssh_master
 from pilot.submission.ssh.place import SshPlace
 from pilot.submission.ssh.target import SshTarget
 from pilot_protocol.errors import SubmissionError
 from process_tree import children, command_line, descendants
-from sshd import HOST, REFUSE_EVERYONE, Sshd, kill, login_shell, plain_account, running_sshd
+from sshd import HOST, REFUSE_EVERYONE, Sshd, login_shell, plain_account, running_sshd
 from until import until
 
 LIMIT_S = 20.0
@@ -218,7 +219,7 @@ def test_a_host_key_that_has_changed(server: Sshd) -> None:
 
 
 def test_a_host_key_that_is_not_known(server: Sshd) -> None:
-    server.forget_host()
+    server.be_a_stranger()
     with place_at(server) as there:
         error = refused(there)
     assert f"log in once by hand (ssh {HOST})" in str(error)

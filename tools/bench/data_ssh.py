@@ -22,9 +22,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "packages" / "pilot-data" / "tests"))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [
+    str(ROOT / path) for path in ("packages/pilot-data/tests", "integration", "integration/clusters")
+]
 
-from ssh_hosts import SshHost, free_port, running_host
+from ports import free_port  # noqa: E402 - found by the line above
+from ssh_hosts import SshHost, running_host  # noqa: E402
 
 CIPHER = "aes128-gcm@openssh.com"
 OURS = "pilot-data"
@@ -168,7 +172,7 @@ def delayed(server: SshHost, folder: Path, round_trip_ms: float) -> Iterator[Pla
     process = subprocess.Popen([sys.executable, relay, str(port), str(server.port), str(round_trip_ms)])
     config = folder / "far_config"
     near = (
-        server.config.read_text()
+        server.config_file.read_text()
         .replace(server.name, "far-host")
         .replace(f"Port {server.port}", f"Port {port}")
     )
@@ -193,7 +197,7 @@ def main() -> None:
     options = parser.parse_args()
     with running_host() as server, tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         folder = Path(name)
-        near = Place(server.config, server.name, folder)
+        near = Place(server.config_file, server.name, folder)
         if options.small:
             make_files(folder / "small", options.small, 4096)
             measure(f"{options.small} files of 4 KiB,", near, folder / "small", options.rounds)

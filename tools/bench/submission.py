@@ -24,7 +24,8 @@ sys.path[:0] = [str(ROOT / "integration"), str(ROOT / "integration" / "clusters"
 
 from pilot import PilotComputeService, State  # noqa: E402
 from pilot.session import Session  # noqa: E402
-from real_redis import free_port, running_server  # noqa: E402 - found by the line above
+from ports import free_port  # noqa: E402 - found by the line above
+from real_redis import running_server  # noqa: E402
 from resources import SYSTEMS, TestResource, running_resource  # noqa: E402
 
 

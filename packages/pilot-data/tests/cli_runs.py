@@ -6,12 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-
-from pilot_data.cli.main import run
 
 COMMAND = (sys.executable, "-m", "pilot_data")
 
@@ -30,8 +29,14 @@ class Ran:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
+Cli = Callable[..., Ran]
+"""Runs it in this process with some arguments; the fixture ``ran``."""
+
+
 def ran(capsys: pytest.CaptureFixture[str], *arguments: str) -> Ran:
     """Run it in this process."""
+    from pilot_data.cli.main import run
+
     capsys.readouterr()
     code = run(arguments)
     out, err = capsys.readouterr()

@@ -1,20 +1,29 @@
-"""Services on a catalogue of their own, and local folders whose transfers wait or fail as a test says."""
+"""What tests start from: services on a catalogue of their own, local folders, S3 services.
+
+Transfers between local folders wait or fail as a test says. The S3 library is imported with the first service.
+"""
 
 from __future__ import annotations
 
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+import cli_runs
 from hindered_storage import HINDRANCES, Hindrance
 from local_redis import LocalRedis
 from pilot_data import PilotData, PilotDataService, data_session, registry
 from pilot_data.data_session import DataSession
 from pilot_data.local_catalogue import LocalCatalogue
 from redis_catalogues import new_catalogue
+
+if TYPE_CHECKING:
+    from s3_servers import RcloneServer, S3Service
 
 
 @pytest.fixture(scope="session")
@@ -72,11 +81,43 @@ def pd(make_pd: Callable[..., PilotData]) -> PilotData:
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Path:
+def here(tmp_path: Path) -> str:
     """A folder for the user's files."""
     folder = tmp_path / "here"
     folder.mkdir()
-    return folder
+    return str(folder)
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> str:
+    """A folder for files that come back; it does not exist."""
+    return str(tmp_path / "there")
+
+
+@pytest.fixture(scope="module")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneServer]:
+    """An S3 service that keeps objects as files."""
+    from s3_servers import running_rclone
+
+    with running_rclone(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[S3Service]:
+    """An S3 service that keeps objects in memory."""
+    from s3_servers import running_moto
+
+    with running_moto() as service:
+        yield service
+
+
+@pytest.fixture
+def s3_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The keys of both."""
+    from s3_servers import give_keys
+
+    give_keys(monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -92,3 +133,9 @@ def hinder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Hindrance]
     for hindrance in HINDRANCES:
         hindrance.go.set()
     HINDRANCES.clear()
+
+
+@pytest.fixture
+def ran(capsys: pytest.CaptureFixture[str]) -> cli_runs.Cli:
+    """Return what runs the command pilot-data in this process."""
+    return partial(cli_runs.ran, capsys)

@@ -57,16 +57,7 @@ class WithGlobus:
 
 
 class GlobusTrouble(WithGlobus):
-    """With a storage, and local folders for what is put and got."""
-
-    @pytest.fixture
-    def here(self, tmp_path: Path) -> str:
-        (tmp_path / "here").mkdir()
-        return str(tmp_path / "here")
-
-    @pytest.fixture
-    def there(self, tmp_path: Path) -> str:
-        return str(tmp_path / "there")
+    """With a storage."""
 
     @pytest.fixture
     def storage(self, globus: Emulator) -> Iterator[QuickGlobusStorage]:

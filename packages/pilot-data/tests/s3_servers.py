@@ -23,6 +23,7 @@ from pilot_data.adaptors.s3.storage import S3Storage
 from pilot_data.locations import Location
 from pilot_data.registry import open_storage
 from pilot_data.storage import Access, Storage
+from ports import free_port
 
 BUCKET = "bucket"
 KEY_ID = "AKIDOFTHETESTS"
@@ -69,7 +70,7 @@ class RcloneServer:
     def __init__(self, folder: Path) -> None:
         self._program = _rclone()
         self._folder = folder
-        self._port = unused_port()
+        self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         (folder / BUCKET).mkdir(parents=True)
 
@@ -146,12 +147,6 @@ def stored(storage: Storage) -> list[str]:
     objects = [found.key for found in storage.bucket.list(folder)]
     uploads = [f"{upload.key} (upload)" for upload in Uploads(storage.bucket).under(folder)]
     return sorted(key[len(folder) :] for key in objects + uploads)
-
-
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _rclone() -> str:

@@ -19,9 +19,9 @@ MakePilotData = Callable[..., PilotData]
 Hinder = Callable[..., Hindrance]
 
 
-def test_1_a_transfer_that_fails_is_no_success(pd: PilotData, here: Path, hinder: Hinder) -> None:
+def test_1_a_transfer_that_fails_is_no_success(pd: PilotData, here: str, hinder: Hinder) -> None:
     """There, exit codes of scp and exceptions of S3 were dropped, and the data unit was Running without its files."""
-    write_all(str(here), ["a", "b"])
+    write_all(here, ["a", "b"])
     hinder("store", TransferError("the disk is on fire"), after=1)
     unit = pd.submit_data_unit({"file_urls": [f"{here}/"]})
     assert unit.wait(30)
@@ -30,9 +30,9 @@ def test_1_a_transfer_that_fails_is_no_success(pd: PilotData, here: Path, hinder
     assert unit.list_pilot_data() == []
 
 
-def test_2_a_source_that_is_not_there_is_an_error(pd: PilotData, here: Path) -> None:
+def test_2_a_source_that_is_not_there_is_an_error(pd: PilotData, here: str) -> None:
     """There, it was left out without a word."""
-    write_all(str(here), ["a"])
+    write_all(here, ["a"])
     for missing in ("nothing", "*.none", "a/below"):
         with pytest.raises(MissingFileError, match=re.escape(missing)):
             pd.submit_data_unit({"file_urls": [f"{here}/a", f"{here}/{missing}"]})
@@ -44,9 +44,9 @@ def test_2_a_source_that_is_not_there_is_an_error(pd: PilotData, here: Path) -> 
     assert (unit.state, sorted(unit.list())) == (State.Running, ["a"])
 
 
-def test_3_running_means_that_the_files_are_there(pd: PilotData, here: Path, hinder: Hinder) -> None:
+def test_3_running_means_that_the_files_are_there(pd: PilotData, here: str, hinder: Hinder) -> None:
     """There, it meant that a thread had been started; an exception in that thread let wait() spin for ever."""
-    write_all(str(here), ["a", "b"])
+    write_all(here, ["a", "b"])
     held = hinder("store", after=1)
     unit = pd.submit_data_unit({"file_urls": [f"{here}/"]})
     assert held.reached.wait(30)
@@ -58,12 +58,12 @@ def test_3_running_means_that_the_files_are_there(pd: PilotData, here: Path, hin
     held.go.set()
     assert unit.wait(30)
     assert unit.get_state() == "Running"
-    assert read_all(pd.url_for_du(unit).removeprefix("file://")) == read_all(str(here))
+    assert read_all(pd.url_for_du(unit).removeprefix("file://")) == read_all(here)
 
 
-def test_4_stage_out_that_fails_is_an_error(pd: PilotData, here: Path, tmp_path: Path) -> None:
+def test_4_stage_out_that_fails_is_an_error(pd: PilotData, here: str, tmp_path: Path) -> None:
     """There, failures of stage-in and stage-out were log lines; what stages is told here, by an exception."""
-    write_all(str(here), ["a"])
+    write_all(here, ["a"])
     unit = pd.submit_data_unit({"file_urls": [f"{here}/a"]})
     assert unit.wait(30)
     Path(pd.url_for_du(unit).removeprefix("file://"), "a").unlink()
@@ -74,10 +74,10 @@ def test_4_stage_out_that_fails_is_an_error(pd: PilotData, here: Path, tmp_path:
         unit.export(f"{tmp_path}/file")
 
 
-def test_5_files_of_one_name_do_not_overwrite_one_another(pd: PilotData, here: Path) -> None:
+def test_5_files_of_one_name_do_not_overwrite_one_another(pd: PilotData, here: str) -> None:
     """There, ``a/x`` and ``b/x`` became one file, and folders were skipped."""
-    write(str(here), "a/x", b"of a")
-    write(str(here), "b/x", b"of b")
+    write(here, "a/x", b"of a")
+    write(here, "b/x", b"of b")
     with pytest.raises(DescriptionError, match=r"two files would be 'x': file://.*/a/x and file://.*/b/x"):
         pd.submit_data_unit({"file_urls": [f"{here}/a/x", f"{here}/b/x"]})
     unit = pd.submit_data_unit({"file_urls": [f"{here}/a", f"{here}/b"]})
@@ -87,10 +87,10 @@ def test_5_files_of_one_name_do_not_overwrite_one_another(pd: PilotData, here: P
 
 
 def test_6_canceling_removes_sizes_are_kept_to_and_contents_verified(
-    make_pd: MakePilotData, here: Path, hinder: Hinder
+    make_pd: MakePilotData, here: str, hinder: Hinder
 ) -> None:
     """There, none of it: no deletion, no size, no checksum, no temporary name."""
-    write_all(str(here), ["a"], size=800_000)
+    write_all(here, ["a"], size=800_000)
     small = make_pd("small", size=1)
     unit = small.submit_data_unit({"file_urls": [f"{here}/a"]})
     assert unit.wait(30)
@@ -130,11 +130,11 @@ def test_8_nobody_polls(
     service: PilotDataService,
     session: DataSession,
     pd: PilotData,
-    here: Path,
+    here: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """There, every step waited for a loop that slept: 2 to 7 seconds for each stage."""
-    write_all(str(here), ["a"])
+    write_all(here, ["a"])
 
     def sleep(_seconds: float) -> None:
         raise AssertionError("somebody sleeps")

@@ -32,12 +32,6 @@ def storage(tmp_path: Path) -> BundledFolders:
     return BundledFolders(Location("file", path=str(tmp_path / "store")), Access())
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> str:
-    (tmp_path / "here").mkdir()
-    return str(tmp_path / "here")
-
-
 class TestBundledStorage(StorageSuite):
     @pytest.fixture
     def storage(self, tmp_path: Path) -> BundledFolders:

@@ -32,39 +32,20 @@ from pilot_data.registry import open_storage
 from pilot_data.storage import Storage
 from pilot_data.testing.sample_files import HARD_NAMES, MTIME_NS, content, read_all, write, write_all
 from pilot_data.testing.storage_fixture import failed, landed, sha256
-from s3_servers import S3Service, give_keys, running_rclone
-
-
-@pytest.fixture(scope="module")
-def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Service]:
-    with running_rclone(tmp_path_factory.mktemp("rclone")) as server:
-        yield server.service
+from s3_servers import RcloneServer
 
 
 @pytest.fixture(params=["file", "s3"])
-def storage(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Storage]:
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     found: Storage
     if request.param == "file":
         found = open_storage(Location("file", path=str(tmp_path / "store")))
     else:
-        give_keys(monkeypatch, tmp_path)
-        service: S3Service = request.getfixturevalue("rclone")
-        found = service.storage()
+        request.getfixturevalue("s3_keys")
+        rclone: RcloneServer = request.getfixturevalue("rclone")
+        found = rclone.service.storage()
     yield found
     found.close()
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> str:
-    (tmp_path / "here").mkdir()
-    return str(tmp_path / "here")
-
-
-@pytest.fixture
-def there(tmp_path: Path) -> str:
-    return str(tmp_path / "there")
 
 
 @pytest.fixture

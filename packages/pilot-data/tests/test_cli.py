@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import fake_storage
-from cli_runs import Ran, one_line
-from cli_runs import ran as run_cli
+from cli_runs import Cli, Ran, one_line
 from pilot_data.cli.output import human
 from pilot_data.locations import Location
 from pilot_data.registry import open_storage
 from pilot_data.storage import Access, Storage
 from pilot_data.testing.sample_files import HARD_NAMES, read_all, write, write_all
 from pilot_data.testing.storage_fixture import names_below
-
-Cli = Callable[..., Ran]
-
-
-@pytest.fixture
-def ran(capsys: pytest.CaptureFixture[str]) -> Cli:
-    return lambda *arguments: run_cli(capsys, *arguments)
 
 
 @pytest.fixture(autouse=True)

@@ -12,21 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from cli_runs import Ran, one_line, program, started
-from cli_runs import ran as run_cli
+from cli_runs import Cli, Ran, one_line, program, started
 from hindered_storage import Hindrance
 from pilot_data import DataUnit, PilotData, State
 from pilot_data.cli.telling import Telling
 from pilot_data.testing.sample_files import content, read_all, write, write_all
 from redis_process import RedisProcess
 from shared_data import PASSWORD, forget_sessions, running_server, use_home
-
-Cli = Callable[..., Ran]
-
-
-@pytest.fixture
-def ran(capsys: pytest.CaptureFixture[str]) -> Cli:
-    return lambda *arguments: run_cli(capsys, *arguments)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ import signal
 import struct
 import subprocess
 import termios
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from cli_runs import COMMAND, one_line, program, started
 from pilot_data.entries import is_partial
 from pilot_data.testing.sample_files import content, read_all, write, write_all
 from pilot_data.testing.storage_fixture import LARGE, names_below
+from small_disk import small_disk
 
 SLOWLY = ("--bandwidth", "1M")
 
@@ -117,29 +117,16 @@ def test_a_closed_pipe_ends_it_quietly(
     assert not any(is_partial(name) for name in names_below("store"))
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder with room for 8 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no small disk can be mounted: {mounted.stderr.decode(errors='replace').strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.mark.faults
-def test_a_full_disk_is_told_and_takes_whole_files_only(tmp_path: Path, small_disk: Path) -> None:
+def test_a_full_disk_is_told_and_takes_whole_files_only(tmp_path: Path) -> None:
     write(str(tmp_path / "run"), "a", b"small")
     write(str(tmp_path / "run"), "large", content(LARGE))
     write(str(tmp_path / "run"), "z", b"small")
-    ended = program("put", f"{tmp_path}/run/", str(small_disk))
-    assert ended.code == 3
-    assert one_line(ended.err, "No space left", "1 of 3 files landed")
-    assert names_below(str(small_disk)) == ["a"]
+    with small_disk(tmp_path / "small", "size=8m") as disk:
+        ended = program("put", f"{tmp_path}/run/", str(disk))
+        assert ended.code == 3
+        assert one_line(ended.err, "No space left", "1 of 3 files landed")
+        assert names_below(str(disk)) == ["a"]
 
 
 def test_a_terminal_sees_how_far_it_is_and_a_pipe_does_not(

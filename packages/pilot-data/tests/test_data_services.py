@@ -56,8 +56,8 @@ def test_a_service_lists_its_own_pilot_data_only(service: PilotDataService, make
         service.get_pilot("pd-none")
 
 
-def test_leaving_the_context_removes_what_is_held(session: DataSession, tmp_path: Path, here: Path) -> None:
-    write_all(str(here), ["a", "b"])
+def test_leaving_the_context_removes_what_is_held(session: DataSession, tmp_path: Path, here: str) -> None:
+    write_all(here, ["a", "b"])
     with PilotDataService() as service:
         pd = service.create_pilot({"service_url": f"file://{tmp_path}/store"})
         unit = pd.submit_data_unit({"file_urls": [f"{here}/"]})
@@ -65,7 +65,7 @@ def test_leaving_the_context_removes_what_is_held(session: DataSession, tmp_path
         assert unit.state is State.Running
     assert (pd.state, unit.state) == (State.Canceled, State.Canceled)
     assert read_all(f"{tmp_path}/store") == {}
-    assert sorted(read_all(str(here))) == ["a", "b"]
+    assert sorted(read_all(here)) == ["a", "b"]
 
 
 def test_objects_are_found_again_by_url(service: PilotDataService, pd: PilotData) -> None:
@@ -136,16 +136,16 @@ def test_wrong_descriptions_are_refused(service: PilotDataService, description: 
     assert service.list_pilots() == []
 
 
-def test_a_file_is_no_place_for_pilot_data(service: PilotDataService, here: Path) -> None:
-    write_all(str(here), ["a"])
+def test_a_file_is_no_place_for_pilot_data(service: PilotDataService, here: str) -> None:
+    write_all(here, ["a"])
     for place in (f"{here}/a", f"{here}/a/below"):
         with pytest.raises(TransferError, match="/a is no folder"):
             service.create_pilot({"service_url": f"file://{place}"})
     assert service.list_pilots() == []
 
 
-def test_size_is_a_limit(pd: PilotData, make_pd: MakePilotData, here: Path) -> None:
-    write_all(str(here), ["a", "b"], size=600_000)
+def test_size_is_a_limit(pd: PilotData, make_pd: MakePilotData, here: str) -> None:
+    write_all(here, ["a", "b"], size=600_000)
     small = make_pd("small", size=1)
     first = small.submit_data_unit({"file_urls": [f"{here}/a"]})
     assert first.wait(30)
@@ -161,8 +161,8 @@ def test_size_is_a_limit(pd: PilotData, make_pd: MakePilotData, here: Path) -> N
     assert small.details["used"] == 600_000
 
 
-def test_room_of_removed_files_is_given_back(make_pd: MakePilotData, here: Path) -> None:
-    write_all(str(here), ["a", "b", "c"], size=400_000)
+def test_room_of_removed_files_is_given_back(make_pd: MakePilotData, here: str) -> None:
+    write_all(here, ["a", "b", "c"], size=400_000)
     small = make_pd(size=1)
     unit = small.submit_data_unit({"file_urls": [f"{here}/a", f"{here}/b"]})
     assert unit.wait(30)
@@ -176,8 +176,8 @@ def test_room_of_removed_files_is_given_back(make_pd: MakePilotData, here: Path)
     assert small.details["used"] == 800_000
 
 
-def test_details_of_a_pilot_data(pd: PilotData, here: Path) -> None:
-    write_all(str(here), ["a"])
+def test_details_of_a_pilot_data(pd: PilotData, here: str) -> None:
+    write_all(here, ["a"])
     unit = pd.submit_data_unit({"file_urls": [f"{here}/a"]})
     assert pd.wait(30)
     details = pd.get_details()
@@ -196,9 +196,9 @@ def test_details_of_a_pilot_data(pd: PilotData, here: Path) -> None:
 
 
 def test_waits_end_at_their_timeouts(
-    service: PilotDataService, pd: PilotData, here: Path, hinder: Hinder
+    service: PilotDataService, pd: PilotData, here: str, hinder: Hinder
 ) -> None:
-    write_all(str(here), ["a"])
+    write_all(here, ["a"])
     held = hinder("store")
     unit = pd.submit_data_unit({"file_urls": [f"{here}/a"]})
     assert held.reached.wait(30)
@@ -273,9 +273,9 @@ def test_a_description_is_a_mapping(pd: PilotData, given: Any) -> None:
 
 
 def test_canceling_goes_on_behind_a_storage_that_fails(
-    service: PilotDataService, make_pd: MakePilotData, here: Path, monkeypatch: pytest.MonkeyPatch
+    service: PilotDataService, make_pd: MakePilotData, here: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_all(str(here), ["a"])
+    write_all(here, ["a"])
     broken, sound = make_pd("broken"), make_pd("sound")
     units = [pd.submit_data_unit({"file_urls": [f"{here}/a"]}) for pd in (broken, sound)]
     assert service.wait(30)
@@ -298,9 +298,9 @@ def test_canceling_goes_on_behind_a_storage_that_fails(
     assert read_all(broken.details["description"]["service_url"].removeprefix("file://")) == {}
 
 
-def test_a_program_that_ends_leaves_no_thread_in_its_way(tmp_path: Path, here: Path) -> None:
+def test_a_program_that_ends_leaves_no_thread_in_its_way(tmp_path: Path, here: str) -> None:
     """What was submitted is staged to its end, as with any pool of threads."""
-    write_all(str(here), ["a", "b"])
+    write_all(here, ["a", "b"])
     program = f"""
 import logging
 from pilot_data import PilotDataService

@@ -49,30 +49,30 @@ def whole(pd: PilotData, *file_urls: object, **keys: object) -> DataUnit:
 # --- what it takes ----------------------------------------------------------------------------------------------------
 
 
-def test_hard_names_come_through_and_back(pd: PilotData, here: Path, tmp_path: Path) -> None:
-    write_all(str(here), HARD_NAMES)
+def test_hard_names_come_through_and_back(pd: PilotData, here: str, tmp_path: Path) -> None:
+    write_all(here, HARD_NAMES)
     Path(os.fsdecode(os.fsencode(here) + b"/not \xff utf-8")).write_bytes(b"x")
     unit = whole(pd, f"{here}/")
-    assert stored(pd, unit) == read_all(str(here))
-    assert sorted(unit.list()) == sorted(read_all(str(here)))
+    assert stored(pd, unit) == read_all(here)
+    assert sorted(unit.list()) == sorted(read_all(here))
     unit.export(f"{tmp_path}/out")
-    assert read_all(f"{tmp_path}/out") == read_all(str(here))
+    assert read_all(f"{tmp_path}/out") == read_all(here)
 
 
-def test_folders_patterns_and_single_files(pd: PilotData, here: Path) -> None:
-    write_all(str(here), ["run/a.txt", "run/deep/b.txt", "run/c.dat", "one"])
+def test_folders_patterns_and_single_files(pd: PilotData, here: str) -> None:
+    write_all(here, ["run/a.txt", "run/deep/b.txt", "run/c.dat", "one"])
     assert sorted(whole(pd, f"{here}/run").list()) == ["run/a.txt", "run/c.dat", "run/deep/b.txt"]
     assert sorted(whole(pd, f"{here}/run/").list()) == ["a.txt", "c.dat", "deep/b.txt"]
     assert sorted(whole(pd, f"{here}/run/*.txt", f"file://{here}/one").list()) == ["a.txt", "one"]
     assert sorted(whole(pd, f"{here}/**/*.txt").list()) == ["run/a.txt", "run/deep/b.txt"]
 
 
-def test_links_empty_files_and_empty_folders(pd: PilotData, here: Path, tmp_path: Path) -> None:
-    write(str(here), "real", b"content")
-    write(str(here), "empty", b"")
-    (here / "empty folder").mkdir()
-    (here / "link").symlink_to("real")
-    (here / "outside").symlink_to(tmp_path / "here" / "real")
+def test_links_empty_files_and_empty_folders(pd: PilotData, here: str, tmp_path: Path) -> None:
+    write(here, "real", b"content")
+    write(here, "empty", b"")
+    Path(here, "empty folder").mkdir()
+    Path(here, "link").symlink_to("real")
+    Path(here, "outside").symlink_to(tmp_path / "here" / "real")
     unit = whole(pd, f"{here}/")
     unit.export(f"{tmp_path}/out")
     out = tmp_path / "out"
@@ -84,40 +84,40 @@ def test_links_empty_files_and_empty_folders(pd: PilotData, here: Path, tmp_path
     assert unit.details["bytes"] == 2 * len(b"content")
 
 
-def test_a_link_that_leads_nowhere_is_an_error(pd: PilotData, here: Path) -> None:
-    (here / "broken").symlink_to("/nowhere/at all")
+def test_a_link_that_leads_nowhere_is_an_error(pd: PilotData, here: str) -> None:
+    Path(here, "broken").symlink_to("/nowhere/at all")
     with pytest.raises(TransferError, match="'broken' is a link that leads to no file"):
         pd.submit_data_unit({"file_urls": [f"{here}/"]})
     assert pd.list_data_units() == []
 
 
-def test_sockets_and_pipes_have_no_content(pd: PilotData, here: Path) -> None:
-    os.mkfifo(here / "pipe")
+def test_sockets_and_pipes_have_no_content(pd: PilotData, here: str) -> None:
+    os.mkfifo(f"{here}/pipe")
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(os.path.relpath(here / "socket"))
-    write(str(here), "file", b"x")
+        listener.bind(os.path.relpath(f"{here}/socket"))
+    write(here, "file", b"x")
     assert sorted(whole(pd, f"{here}/").list()) == ["file"]
 
 
-def test_a_data_unit_without_files(pd: PilotData, here: Path, tmp_path: Path) -> None:
+def test_a_data_unit_without_files(pd: PilotData, here: str, tmp_path: Path) -> None:
     unit = whole(pd)
     assert (unit.list(), unit.details["number_of_files"]) == ({}, 0)
     unit.export(f"{tmp_path}/out")
-    write_all(str(here), ["a"])
+    write_all(here, ["a"])
     unit.add_files([f"{here}/a"])
     assert sorted(stored(pd, unit)) == ["a"]
     assert pd.submit_data_unit(DataUnitDescription()).wait(30)
 
 
-def test_a_file_that_is_named_twice_comes_once(pd: PilotData, here: Path) -> None:
-    write_all(str(here), ["a", "b"])
+def test_a_file_that_is_named_twice_comes_once(pd: PilotData, here: str) -> None:
+    write_all(here, ["a", "b"])
     unit = whole(pd, f"{here}/a", f"{here}/*", f"file://{here}/a")
     assert sorted(unit.list()) == ["a", "b"]
     assert unit.details["number_of_files"] == 2
 
 
-def test_a_replica_elsewhere_is_a_source_as_any(pd: PilotData, make_pd: MakePilotData, here: Path) -> None:
-    write_all(str(here), ["x/a", "x/b"])
+def test_a_replica_elsewhere_is_a_source_as_any(pd: PilotData, make_pd: MakePilotData, here: str) -> None:
+    write_all(here, ["x/a", "x/b"])
     first = whole(pd, f"{here}/")
     urls = [urls["pilot_data"][0] for urls in first.list().values()]
     assert urls[0].startswith(pd.url_for_du(first))
@@ -153,8 +153,8 @@ def test_wrong_descriptions_are_refused(pd: PilotData, description: Any, match: 
 # --- what it tells ----------------------------------------------------------------------------------------------------
 
 
-def test_details_of_a_data_unit(pd: PilotData, here: Path) -> None:
-    item = write(str(here), "a", b"content", mode=0o750)
+def test_details_of_a_data_unit(pd: PilotData, here: str) -> None:
+    item = write(here, "a", b"content", mode=0o750)
     unit = whole(pd, f"{here}/a", name="mine")
     details = unit.get_details()
     checksum = hashlib.sha256(b"content").hexdigest()
@@ -172,31 +172,31 @@ def test_details_of_a_data_unit(pd: PilotData, here: Path) -> None:
     assert unit.list() == {"a": {"pilot_data": [f"{pd.url_for_du(unit)}/a"], "size": 7}}
 
 
-def test_without_checksums_none_is_told(pd: PilotData, here: Path, tmp_path: Path) -> None:
-    write_all(str(here), ["a", "b"])
+def test_without_checksums_none_is_told(pd: PilotData, here: str, tmp_path: Path) -> None:
+    write_all(here, ["a", "b"])
     unit = whole(pd, f"{here}/", checksum="none")
     assert {file["checksum"] for file in unit.details["files"].values()} == {""}
     unit.export(f"{tmp_path}/out")
-    assert read_all(f"{tmp_path}/out") == read_all(str(here))
+    assert read_all(f"{tmp_path}/out") == read_all(here)
 
 
 # --- replicas ---------------------------------------------------------------------------------------------------------
 
 
-def test_as_many_replicas_as_asked_for(pd: PilotData, make_pd: MakePilotData, here: Path) -> None:
-    write_all(str(here), ["a", "b/c"])
+def test_as_many_replicas_as_asked_for(pd: PilotData, make_pd: MakePilotData, here: str) -> None:
+    write_all(here, ["a", "b/c"])
     others = [make_pd("second"), make_pd("third")]
     unit = whole(pd, f"{here}/", number_of_replicas=3)
     assert unit.list_pilot_data() == unit.get_pilot_data() == [pd, *others]
     for place in (pd, *others):
-        assert stored(place, unit) == read_all(str(here))
+        assert stored(place, unit) == read_all(here)
     assert len(unit.list()["a"]["pilot_data"]) == 3
 
 
-def test_a_data_unit_is_brought_to_further_places(pd: PilotData, make_pd: MakePilotData, here: Path) -> None:
-    write_all(str(here), ["a"])
+def test_a_data_unit_is_brought_to_further_places(pd: PilotData, make_pd: MakePilotData, here: str) -> None:
+    write_all(here, ["a"])
     unit = whole(pd, f"{here}/a")
-    (here / "a").unlink()  # a replica is copied from another, not from where the user had the files
+    Path(here, "a").unlink()  # a replica is copied from another, not from where the user had the files
     places = [make_pd(name) for name in ("added", "put", "copied", "submitted")]
     unit.add_pilot_data(places[0])
     places[1].put_du(unit)
@@ -208,8 +208,8 @@ def test_a_data_unit_is_brought_to_further_places(pd: PilotData, make_pd: MakePi
         assert stored(place, unit) == stored(pd, unit)
 
 
-def test_one_that_is_there_is_not_brought_again(pd: PilotData, here: Path, hinder: Hinder) -> None:
-    write_all(str(here), ["a"])
+def test_one_that_is_there_is_not_brought_again(pd: PilotData, here: str, hinder: Hinder) -> None:
+    write_all(here, ["a"])
     unit = whole(pd, f"{here}/a")
     again = hinder("store")
     pd.put_du(unit)
@@ -218,9 +218,9 @@ def test_one_that_is_there_is_not_brought_again(pd: PilotData, here: Path, hinde
 
 
 def test_one_on_its_way_is_copied_on_when_it_has_come(
-    pd: PilotData, make_pd: MakePilotData, here: Path, hinder: Hinder
+    pd: PilotData, make_pd: MakePilotData, here: str, hinder: Hinder
 ) -> None:
-    write_all(str(here), ["a", "b"])
+    write_all(here, ["a", "b"])
     held = hinder("/store/", after=1)
     unit = pd.submit_data_unit({"file_urls": [f"{here}/"]})
     assert held.reached.wait(30)
@@ -230,11 +230,11 @@ def test_one_on_its_way_is_copied_on_when_it_has_come(
     held.go.set()
     assert unit.wait(30)
     assert unit.list_pilot_data() == [pd, other]
-    assert stored(other, unit) == read_all(str(here))
+    assert stored(other, unit) == read_all(here)
 
 
-def test_put_du_tells_that_it_failed(pd: PilotData, make_pd: MakePilotData, here: Path) -> None:
-    write_all(str(here), ["a"], size=2_000_000)
+def test_put_du_tells_that_it_failed(pd: PilotData, make_pd: MakePilotData, here: str) -> None:
+    write_all(here, ["a"], size=2_000_000)
     unit = whole(pd, f"{here}/a")
     small = make_pd("small", size=1)
     with pytest.raises(TransferError, match=r"is not at pd-.* 2000000 bytes"):
@@ -243,8 +243,8 @@ def test_put_du_tells_that_it_failed(pd: PilotData, make_pd: MakePilotData, here
     assert unit.details["replicas"][small.id]["state"] is State.Failed
 
 
-def test_removing_one_replica_leaves_the_others(pd: PilotData, make_pd: MakePilotData, here: Path) -> None:
-    write_all(str(here), ["a"])
+def test_removing_one_replica_leaves_the_others(pd: PilotData, make_pd: MakePilotData, here: str) -> None:
+    write_all(here, ["a"])
     other = make_pd("other")
     unit = whole(pd, f"{here}/a", number_of_replicas=2)
     pd.remove_du(unit)
@@ -257,8 +257,8 @@ def test_removing_one_replica_leaves_the_others(pd: PilotData, make_pd: MakePilo
     assert stored(other, unit) == {}
 
 
-def test_canceling_one_place_leaves_the_others(pd: PilotData, make_pd: MakePilotData, here: Path) -> None:
-    write_all(str(here), ["a"])
+def test_canceling_one_place_leaves_the_others(pd: PilotData, make_pd: MakePilotData, here: str) -> None:
+    write_all(here, ["a"])
     other = make_pd("other")
     both, lonely = whole(pd, f"{here}/a", number_of_replicas=2), whole(pd, f"{here}/a")
     pd.cancel()
@@ -266,8 +266,8 @@ def test_canceling_one_place_leaves_the_others(pd: PilotData, make_pd: MakePilot
     assert lonely.state is State.Canceled
 
 
-def test_canceling_removes_everything_everywhere(pd: PilotData, make_pd: MakePilotData, here: Path) -> None:
-    write_all(str(here), ["a", "b/c"])
+def test_canceling_removes_everything_everywhere(pd: PilotData, make_pd: MakePilotData, here: str) -> None:
+    write_all(here, ["a", "b/c"])
     other = make_pd("other")
     unit = whole(pd, f"{here}/", number_of_replicas=2)
     unit.cancel()
@@ -288,20 +288,20 @@ def test_canceling_removes_everything_everywhere(pd: PilotData, make_pd: MakePil
 # --- files come and go ------------------------------------------------------------------------------------------------
 
 
-def test_files_are_added_to_every_replica(pd: PilotData, make_pd: MakePilotData, here: Path) -> None:
-    write_all(str(here), ["a", "more/b", "more/c"])
+def test_files_are_added_to_every_replica(pd: PilotData, make_pd: MakePilotData, here: str) -> None:
+    write_all(here, ["a", "more/b", "more/c"])
     other = make_pd("other")
     unit = whole(pd, f"{here}/a", number_of_replicas=2)
     unit.add_files([f"{here}/more"])
     assert (unit.state, unit.details["number_of_files"]) == (State.Running, 3)
-    assert stored(pd, unit) == stored(other, unit) == read_all(str(here))
+    assert stored(pd, unit) == stored(other, unit) == read_all(here)
     assert all(file["checksum"] for file in unit.details["files"].values())
 
 
 def test_added_files_do_not_make_a_failed_replica_whole(
-    pd: PilotData, make_pd: MakePilotData, here: Path, hinder: Hinder
+    pd: PilotData, make_pd: MakePilotData, here: str, hinder: Hinder
 ) -> None:
-    write_all(str(here), ["a", "b"])
+    write_all(here, ["a", "b"])
     unit = whole(pd, f"{here}/a")
     broken = make_pd("broken")
     hindrance = hinder("broken", TransferError("no"))
@@ -312,8 +312,8 @@ def test_added_files_do_not_make_a_failed_replica_whole(
     assert unit.list_pilot_data() == [pd]
 
 
-def test_a_name_that_is_taken_is_refused(pd: PilotData, here: Path) -> None:
-    write_all(str(here), ["a", "b", "other/a"])
+def test_a_name_that_is_taken_is_refused(pd: PilotData, here: str) -> None:
+    write_all(here, ["a", "b", "other/a"])
     unit = whole(pd, f"{here}/a")
     before = stored(pd, unit)
     with pytest.raises(DescriptionError, match=r"has a file 'a'; remove_files\(\) it first"):
@@ -321,13 +321,13 @@ def test_a_name_that_is_taken_is_refused(pd: PilotData, here: Path) -> None:
     assert stored(pd, unit) == before
     unit.remove_files(["a"])
     unit.add_files([f"{here}/other/a"])
-    assert stored(pd, unit)["a"] == (here / "other/a").read_bytes()
+    assert stored(pd, unit)["a"] == Path(here, "other/a").read_bytes()
 
 
 def test_files_that_could_not_be_added_leave_nothing(
-    pd: PilotData, make_pd: MakePilotData, here: Path, hinder: Hinder
+    pd: PilotData, make_pd: MakePilotData, here: str, hinder: Hinder
 ) -> None:
-    write_all(str(here), ["a", "b", "c"])
+    write_all(here, ["a", "b", "c"])
     other = make_pd("other")
     unit = whole(pd, f"{here}/a", number_of_replicas=2)
     hindrance = hinder("/other/", TransferError("no way"), after=1)
@@ -340,8 +340,8 @@ def test_files_that_could_not_be_added_leave_nothing(
     assert sorted(stored(other, unit)) == ["a", "b", "c"]
 
 
-def test_ctrl_c_while_files_are_added_leaves_nothing(pd: PilotData, here: Path, hinder: Hinder) -> None:
-    write_all(str(here), ["a", "b", "c"])
+def test_ctrl_c_while_files_are_added_leaves_nothing(pd: PilotData, here: str, hinder: Hinder) -> None:
+    write_all(here, ["a", "b", "c"])
     unit = whole(pd, f"{here}/a")
     hinder("store", KeyboardInterrupt(), after=1)
     with pytest.raises(KeyboardInterrupt):
@@ -350,8 +350,8 @@ def test_ctrl_c_while_files_are_added_leaves_nothing(pd: PilotData, here: Path, 
     assert (unit.state, sorted(unit.list()), sorted(stored(pd, unit))) == (State.Running, ["a"], ["a"])
 
 
-def test_files_are_removed_from_every_replica(pd: PilotData, make_pd: MakePilotData, here: Path) -> None:
-    write_all(str(here), ["a", "deep/b", "c"])
+def test_files_are_removed_from_every_replica(pd: PilotData, make_pd: MakePilotData, here: str) -> None:
+    write_all(here, ["a", "deep/b", "c"])
     other = make_pd("other")
     unit = whole(pd, f"{here}/", number_of_replicas=2)
     unit.remove_files(("a", "deep/b"))
@@ -364,9 +364,9 @@ def test_files_are_removed_from_every_replica(pd: PilotData, make_pd: MakePilotD
 
 
 def test_removing_can_be_said_again_when_a_storage_was_away(
-    pd: PilotData, here: Path, monkeypatch: pytest.MonkeyPatch
+    pd: PilotData, here: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_all(str(here), ["a", "b"])
+    write_all(here, ["a", "b"])
     unit = whole(pd, f"{here}/")
 
     def refuse(storage: FileStorage, paths: object) -> None:
@@ -382,8 +382,8 @@ def test_removing_can_be_said_again_when_a_storage_was_away(
 
 
 @pytest.mark.parametrize("given", ["a", None, 7, [7], [None]])
-def test_files_are_named_in_lists(pd: PilotData, here: Path, given: Any) -> None:
-    write_all(str(here), ["a"])
+def test_files_are_named_in_lists(pd: PilotData, here: str, given: Any) -> None:
+    write_all(here, ["a"])
     unit = whole(pd, f"{here}/a")
     with pytest.raises(DescriptionError, match="file_urls"):
         unit.add_files(given)
@@ -392,8 +392,8 @@ def test_files_are_named_in_lists(pd: PilotData, here: Path, given: Any) -> None
     assert sorted(stored(pd, unit)) == ["a"]
 
 
-def test_files_that_move_are_left_alone(pd: PilotData, here: Path, hinder: Hinder) -> None:
-    write_all(str(here), ["a"])
+def test_files_that_move_are_left_alone(pd: PilotData, here: str, hinder: Hinder) -> None:
+    write_all(here, ["a"])
     held = hinder("store")
     unit = pd.submit_data_unit({"file_urls": [f"{here}/a"]})
     assert held.reached.wait(30)
@@ -408,8 +408,8 @@ def test_files_that_move_are_left_alone(pd: PilotData, here: Path, hinder: Hinde
 # --- export -----------------------------------------------------------------------------------------------------------
 
 
-def test_export_from_one_place(pd: PilotData, make_pd: MakePilotData, here: Path, tmp_path: Path) -> None:
-    write_all(str(here), ["a"])
+def test_export_from_one_place(pd: PilotData, make_pd: MakePilotData, here: str, tmp_path: Path) -> None:
+    write_all(here, ["a"])
     unit = whole(pd, f"{here}/a")
     other = make_pd("other")
     with pytest.raises(StateError, match=f"is Running, and not whole at {other.id}"):
@@ -417,11 +417,11 @@ def test_export_from_one_place(pd: PilotData, make_pd: MakePilotData, here: Path
     other.put_du(unit)
     os.unlink(f"{pd.url_for_du(unit).removeprefix('file://')}/a")
     other.export_du(unit, f"file://{tmp_path}/out")
-    assert read_all(f"{tmp_path}/out") == read_all(str(here))
+    assert read_all(f"{tmp_path}/out") == read_all(here)
 
 
-def test_export_tells_how_much_failed(pd: PilotData, here: Path, tmp_path: Path) -> None:
-    write_all(str(here), ["a", "b", "c"])
+def test_export_tells_how_much_failed(pd: PilotData, here: str, tmp_path: Path) -> None:
+    write_all(here, ["a", "b", "c"])
     unit = whole(pd, f"{here}/")
     folder = pd.url_for_du(unit).removeprefix("file://")
     os.unlink(f"{folder}/a")
@@ -437,16 +437,16 @@ def test_export_to_nowhere(pd: PilotData, target: str) -> None:
         whole(pd).export(target)
 
 
-def test_export_to_a_file_is_an_error(pd: PilotData, here: Path) -> None:
-    write_all(str(here), ["a"])
+def test_export_to_a_file_is_an_error(pd: PilotData, here: str) -> None:
+    write_all(here, ["a"])
     unit = whole(pd, f"{here}/a")
     with pytest.raises(TransferError):
         unit.export(f"{here}/a")
-    assert (here / "a").read_bytes() == stored(pd, unit)["a"]
+    assert Path(here, "a").read_bytes() == stored(pd, unit)["a"]
 
 
-def test_a_changed_replica_is_not_copied_on(pd: PilotData, make_pd: MakePilotData, here: Path) -> None:
-    write_all(str(here), ["a"])
+def test_a_changed_replica_is_not_copied_on(pd: PilotData, make_pd: MakePilotData, here: str) -> None:
+    write_all(here, ["a"])
     unit = whole(pd, f"{here}/a")
     write(pd.url_for_du(unit).removeprefix("file://"), "a", b"y" * 100)
     other = make_pd("other")

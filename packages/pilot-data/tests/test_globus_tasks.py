@@ -43,14 +43,7 @@ list(storage_at().put_many(root, [write(root, name, content(3_000_000)) for name
 """
 
 
-class TasksFixture(WithGlobus):
-    @pytest.fixture
-    def here(self, tmp_path: Path) -> str:
-        (tmp_path / "here").mkdir()
-        return str(tmp_path / "here")
-
-
-class TestNumbers(TasksFixture):
+class TestNumbers(WithGlobus):
     def test_one_task_moves_all_files(self, globus: Emulator, here: str, tmp_path: Path) -> None:
         storage = storage_at()
         items = write_all(here, [f"{number % 3}/{number}" for number in range(40)])
@@ -98,7 +91,7 @@ class TestNumbers(TasksFixture):
         assert (globus.called("/transfer"), len(globus.book.tasks)) == (2, 1)
 
 
-class TestEndings(TasksFixture):
+class TestEndings(WithGlobus):
     def test_a_job_that_is_canceled_ends_its_task(self, globus: Emulator, here: str) -> None:
         globus.faults.close_gate()
         storage, job = storage_at(), Job()
@@ -229,7 +222,7 @@ class TestEndings(TasksFixture):
         return subprocess.Popen([sys.executable, "-c", PUT, here], env=environment)
 
 
-class TestCopies(TasksFixture):
+class TestCopies(WithGlobus):
     def test_a_collection_sends_files_to_another_one_by_itself(self, globus: Emulator, here: str) -> None:
         source, target = storage_at(), storage_at(ELSEWHERE, "/copies")
         landed(source.put_many(here, write_all(here, ["a", "d/b"]), Job()))

@@ -50,9 +50,9 @@ def stored(pd: PilotData, unit: DataUnit) -> list[str]:
 
 
 @pytest.fixture
-def moving(pd: PilotData, here: Path, hinder: Hinder) -> tuple[DataUnit, Hindrance]:
+def moving(pd: PilotData, here: str, hinder: Hinder) -> tuple[DataUnit, Hindrance]:
     """A data unit of three files, one of which has landed."""
-    write_all(str(here), ["a", "b", "c"])
+    write_all(here, ["a", "b", "c"])
     held = hinder("/store/", after=1)
     unit = pd.submit_data_unit({"file_urls": [f"{here}/"]})
     assert held.reached.wait(30)
@@ -83,9 +83,9 @@ def test_a_place_canceled_on_the_way_leaves_nothing(
 
 
 def test_a_replica_removed_on_its_way_leaves_nothing(
-    pd: PilotData, make_pd: MakePilotData, here: Path, hinder: Hinder
+    pd: PilotData, make_pd: MakePilotData, here: str, hinder: Hinder
 ) -> None:
-    write_all(str(here), ["a", "b", "c"])
+    write_all(here, ["a", "b", "c"])
     unit = pd.submit_data_unit({"file_urls": [f"{here}/"]})
     assert unit.wait(30)
     other = make_pd("other")
@@ -101,9 +101,9 @@ def test_a_replica_removed_on_its_way_leaves_nothing(
 
 
 def test_a_large_file_canceled_on_its_way_leaves_nothing(
-    pd: PilotData, here: Path, monkeypatch: pytest.MonkeyPatch
+    pd: PilotData, here: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(str(here), "large", bytes(8 << 20))
+    write(here, "large", bytes(8 << 20))
     started = threading.Event()
     moved = Job.moved
 
@@ -121,9 +121,9 @@ def test_a_large_file_canceled_on_its_way_leaves_nothing(
 
 
 def test_one_of_two_places_canceled_on_the_way(
-    pd: PilotData, make_pd: MakePilotData, here: Path, hinder: Hinder
+    pd: PilotData, make_pd: MakePilotData, here: str, hinder: Hinder
 ) -> None:
-    write_all(str(here), ["a", "b"])
+    write_all(here, ["a", "b"])
     held = hinder("/store/", after=1)
     other = make_pd("other")
     unit = pd.submit_data_unit({"file_urls": [f"{here}/"], "number_of_replicas": 2})
@@ -135,9 +135,9 @@ def test_one_of_two_places_canceled_on_the_way(
 
 
 def test_places_canceled_while_data_units_still_queue(
-    pd: PilotData, make_pd: MakePilotData, here: Path, hinder: Hinder
+    pd: PilotData, make_pd: MakePilotData, here: str, hinder: Hinder
 ) -> None:
-    write_all(str(here), ["a"])
+    write_all(here, ["a"])
     hinder("/store/")
     later = make_pd("later")
     units = [place.submit_data_unit({"file_urls": [f"{here}/a"]}) for place in [pd] * 8 + [later] * 2]
@@ -149,8 +149,8 @@ def test_places_canceled_while_data_units_still_queue(
         assert (stored(pd, unit), stored(later, unit)) == ([], [])
 
 
-def test_settling_and_canceling_may_meet(pd: PilotData, here: Path) -> None:
-    write_all(str(here), [f"{number}" for number in range(20)])
+def test_settling_and_canceling_may_meet(pd: PilotData, here: str) -> None:
+    write_all(here, [f"{number}" for number in range(20)])
     with ThreadPoolExecutor(1) as pool:
         for _ in range(10):
             unit = pd.submit_data_unit({"file_urls": [f"{here}/"]})
@@ -161,8 +161,8 @@ def test_settling_and_canceling_may_meet(pd: PilotData, here: Path) -> None:
     assert pd.details["used"] == 0
 
 
-def test_many_threads_may_use_one_place(service: PilotDataService, pd: PilotData, here: Path) -> None:
-    write_all(str(here), ["a", "b"])
+def test_many_threads_may_use_one_place(service: PilotDataService, pd: PilotData, here: str) -> None:
+    write_all(here, ["a", "b"])
 
     def use(number: int) -> int:
         unit = pd.submit_data_unit({"file_urls": [f"{here}/a"]})
@@ -177,8 +177,8 @@ def test_many_threads_may_use_one_place(service: PilotDataService, pd: PilotData
     assert pd.details["used"] == 12 * 200
 
 
-def test_files_are_added_by_several_at_once(pd: PilotData, here: Path) -> None:
-    write_all(str(here), [f"{number}" for number in range(8)])
+def test_files_are_added_by_several_at_once(pd: PilotData, here: str) -> None:
+    write_all(here, [f"{number}" for number in range(8)])
     unit = pd.submit_data_unit({})
     assert unit.wait(30)
     gate = threading.Barrier(8)
@@ -200,9 +200,9 @@ def test_files_are_added_by_several_at_once(pd: PilotData, here: Path) -> None:
 
 
 def test_two_that_want_one_replica_move_it_once(
-    session: DataSession, pd: PilotData, make_pd: MakePilotData, here: Path, hinder: Hinder
+    session: DataSession, pd: PilotData, make_pd: MakePilotData, here: str, hinder: Hinder
 ) -> None:
-    write_all(str(here), ["a", "b"])
+    write_all(here, ["a", "b"])
     unit = pd.submit_data_unit({"file_urls": [f"{here}/"]})
     assert unit.wait(30)
     other = make_pd("other")
@@ -235,7 +235,7 @@ def test_staging_that_is_stopped_ends_what_waits_for_it(
     pd: PilotData,
     make_pd: MakePilotData,
     moving: tuple[DataUnit, Hindrance],
-    here: Path,
+    here: str,
 ) -> None:
     unit, _held = moving
     queued = [pd.submit_data_unit({"file_urls": [f"{here}/"]}) for _ in range(8)]
@@ -251,12 +251,12 @@ def test_staging_that_is_stopped_ends_what_waits_for_it(
 # --- what goes wrong --------------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_changed_since_it_was_submitted(pd: PilotData, here: Path, hinder: Hinder) -> None:
-    write_all(str(here), ["a", "b"])
+def test_a_file_that_changed_since_it_was_submitted(pd: PilotData, here: str, hinder: Hinder) -> None:
+    write_all(here, ["a", "b"])
     held = hinder("/store/")
     unit = pd.submit_data_unit({"file_urls": [f"{here}/"]})
     assert held.reached.wait(30)
-    (here / "b").write_bytes(b"other content")
+    Path(here, "b").write_bytes(b"other content")
     held.go.set()
     assert unit.wait(30)
     assert unit.state is State.Failed
@@ -264,12 +264,12 @@ def test_a_file_that_changed_since_it_was_submitted(pd: PilotData, here: Path, h
     assert stored(pd, unit) == []
 
 
-def test_a_file_that_vanished_since_it_was_submitted(pd: PilotData, here: Path, hinder: Hinder) -> None:
-    write_all(str(here), ["a", "b"])
+def test_a_file_that_vanished_since_it_was_submitted(pd: PilotData, here: str, hinder: Hinder) -> None:
+    write_all(here, ["a", "b"])
     held = hinder("/store/")
     unit = pd.submit_data_unit({"file_urls": [f"{here}/"]})
     assert held.reached.wait(30)
-    (here / "b").unlink()
+    Path(here, "b").unlink()
     held.go.set()
     assert unit.wait(30)
     assert unit.state is State.Failed
@@ -278,9 +278,9 @@ def test_a_file_that_vanished_since_it_was_submitted(pd: PilotData, here: Path, 
 
 
 def test_a_defect_of_an_adaptor_is_told(
-    pd: PilotData, here: Path, hinder: Hinder, caplog: pytest.LogCaptureFixture
+    pd: PilotData, here: str, hinder: Hinder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_all(str(here), ["a", "b"])
+    write_all(here, ["a", "b"])
     hinder("/store/", ZeroDivisionError("what a day"), after=1)
     unit = pd.submit_data_unit({"file_urls": [f"{here}/"]})
     assert unit.wait(30)
@@ -291,9 +291,9 @@ def test_a_defect_of_an_adaptor_is_told(
 
 
 def test_an_adaptor_that_cannot_be_opened_is_told(
-    pd: PilotData, make_pd: MakePilotData, here: Path, monkeypatch: pytest.MonkeyPatch
+    pd: PilotData, make_pd: MakePilotData, here: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_all(str(here), ["a"])
+    write_all(here, ["a"])
     unit = pd.submit_data_unit({"file_urls": [f"{here}/a"]})
     assert unit.wait(30)
     other = make_pd("other")
@@ -309,8 +309,8 @@ def test_an_adaptor_that_cannot_be_opened_is_told(
     assert (unit.state, unit.list_pilot_data()) == (State.Running, [pd])
 
 
-def test_a_defect_of_our_own_is_told(pd: PilotData, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_all(str(here), ["a"])
+def test_a_defect_of_our_own_is_told(pd: PilotData, here: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_all(here, ["a"])
     monkeypatch.setattr("pilot_data.stager.Staging", None)
     unit = pd.submit_data_unit({"file_urls": [f"{here}/a"]})
     assert unit.wait(30)
@@ -319,9 +319,9 @@ def test_a_defect_of_our_own_is_told(pd: PilotData, here: Path, monkeypatch: pyt
 
 
 def test_a_connection_that_fails_for_a_moment_is_no_failure(
-    pd: PilotData, here: Path, monkeypatch: pytest.MonkeyPatch
+    pd: PilotData, here: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_all(str(here), ["a", "b"])
+    write_all(here, ["a", "b"])
     put_many = FileStorage.put_many
     tries: list[int] = []
 
@@ -339,8 +339,8 @@ def test_a_connection_that_fails_for_a_moment_is_no_failure(
     assert (tries, stored(pd, unit)) == ([2, 1], ["a", "b"])
 
 
-def test_a_full_disk_fails_the_data_unit(service: PilotDataService, tmp_path: Path, here: Path) -> None:
-    write_all(str(here), ["a", "b"], size=100_000)
+def test_a_full_disk_fails_the_data_unit(service: PilotDataService, tmp_path: Path, here: str) -> None:
+    write_all(here, ["a", "b"], size=100_000)
     with small_disk(tmp_path / "disk", "size=128k,mode=0777") as disk:
         pd = service.create_pilot({"service_url": f"file://{disk}"})
         unit = pd.submit_data_unit({"file_urls": [f"{here}/"]})
@@ -354,9 +354,9 @@ def test_a_full_disk_fails_the_data_unit(service: PilotDataService, tmp_path: Pa
 
 
 def test_contents_are_verified_when_they_have_landed(
-    pd: PilotData, here: Path, monkeypatch: pytest.MonkeyPatch
+    pd: PilotData, here: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_all(str(here), ["a"])
+    write_all(here, ["a"])
     write_bytes = landing.Landing.write
 
     def spoil(self: landing.Landing, data: bytes, offset: int) -> None:
@@ -372,9 +372,9 @@ def test_contents_are_verified_when_they_have_landed(
 
 
 def test_no_secret_is_logged(
-    pd: PilotData, here: Path, hinder: Hinder, caplog: pytest.LogCaptureFixture
+    pd: PilotData, here: str, hinder: Hinder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write(str(here), "key", b"s3cret content")
+    write(here, "key", b"s3cret content")
     hinder("/store/", TransferError("no"))
     with caplog.at_level(logging.DEBUG):
         assert pd.submit_data_unit({"file_urls": [f"{here}/key"]}).wait(30)
@@ -404,9 +404,9 @@ with PilotDataService() as service:
 
 
 @pytest.fixture
-def started(tmp_path: Path, here: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+def started(tmp_path: Path, here: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """A program in the midst of moving a file, and the folder of its data unit."""
-    write_all(str(here), ["a"], size=100_000)
+    write_all(here, ["a"], size=100_000)
     environment = {key: value for key, value in os.environ.items() if key != "PILOT_COORDINATION_URL"}
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, f"{tmp_path}/store", f"{here}/a"],
@@ -434,7 +434,7 @@ def test_ctrl_c_in_wait_ends_at_once_and_leaves_nothing(started: tuple[subproces
 
 
 def test_what_a_killed_program_leaves_is_nobody_elses(
-    started: tuple[subprocess.Popen[str], Path], service: PilotDataService, here: Path
+    started: tuple[subprocess.Popen[str], Path], service: PilotDataService, here: str
 ) -> None:
     """Its catalogue has died with it: the folder stays for its user, and another data unit has a folder of its own."""
     program, folder = started
@@ -445,6 +445,6 @@ def test_what_a_killed_program_leaves_is_nobody_elses(
     pd = service.create_pilot({"service_url": f"file://{folder.parent}"})
     unit = pd.submit_data_unit({"file_urls": [f"{here}/a"]})
     assert unit.wait(30)
-    assert read_all(f"{folder.parent}/{unit.id}") == read_all(str(here))
+    assert read_all(f"{folder.parent}/{unit.id}") == read_all(here)
     pd.cancel()
     assert os.listdir(folder) == left

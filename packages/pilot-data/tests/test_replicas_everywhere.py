@@ -15,7 +15,7 @@ from pilot_data import DescriptionError, PilotData, PilotDataService, State, Tra
 from pilot_data.locations import Location, parse
 from pilot_data.registry import open_storage
 from pilot_data.testing.sample_files import content, read_all, write, write_all
-from s3_servers import BUCKET, S3Service, give_keys, running_rclone, stored
+from s3_servers import BUCKET, RcloneServer, S3Service, give_keys, stored
 from ssh_hosts import SshHost, running_host
 
 KINDS = ("file", "ssh", "s3", "globus")
@@ -29,9 +29,8 @@ def host() -> Iterator[SshHost]:
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Service]:
-    with running_rclone(tmp_path_factory.mktemp("rclone")) as server:
-        yield server.service
+def s3(rclone: RcloneServer) -> S3Service:
+    return rclone.service
 
 
 class TestEverywhere(WithGlobus):
@@ -47,7 +46,7 @@ class TestEverywhere(WithGlobus):
     ) -> MakeStore:
         """Return a maker of Pilot-Data of each kind."""
         give_keys(monkeypatch, tmp_path)
-        monkeypatch.setenv("PILOT_SSH_CONFIG", str(host.config))
+        monkeypatch.setenv("PILOT_SSH_CONFIG", str(host.config_file))
         monkeypatch.setenv("TMPDIR", str(tmp_path))  # below what the local collection shows
         monkeypatch.setattr("tempfile.tempdir", None)
         monkeypatch.setattr(

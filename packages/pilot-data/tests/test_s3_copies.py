@@ -19,32 +19,17 @@ from pilot_data.registry import open_storage
 from pilot_data.storage import Access
 from pilot_data.testing.sample_files import HARD_NAMES, content, read_all, write, write_all
 from pilot_data.testing.storage_fixture import failed, landed, sha256
-from s3_servers import S3Service, give_keys, running_moto, running_rclone, stored
+from s3_servers import RcloneServer, S3Service, stored
 
 MIB = 1 << 20
 
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[S3Service]:
-    with running_moto() as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Service]:
-    with running_rclone(tmp_path_factory.mktemp("rclone")) as server:
-        yield server.service
-
-
-@pytest.fixture(autouse=True)
-def _keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    give_keys(monkeypatch, tmp_path)
+pytestmark = pytest.mark.usefixtures("s3_keys")
 
 
 @pytest.fixture(params=["moto", "rclone"])
 def service(request: pytest.FixtureRequest) -> S3Service:
-    found: S3Service = request.getfixturevalue(request.param)
-    return found
+    found: S3Service | RcloneServer = request.getfixturevalue(request.param)
+    return found.service if isinstance(found, RcloneServer) else found
 
 
 @pytest.fixture
@@ -59,12 +44,6 @@ def target(service: S3Service) -> Iterator[S3Storage]:
     found = service.storage()
     yield found
     found.close()
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> str:
-    (tmp_path / "here").mkdir()
-    return str(tmp_path / "here")
 
 
 def test_files_of_all_names_are_copied(
@@ -119,12 +98,12 @@ def test_large_objects_are_copied_in_parts(
 
 
 def test_a_service_that_copies_parts_without_their_content_is_found_out(
-    rclone: S3Service, here: str, monkeypatch: pytest.MonkeyPatch
+    rclone: RcloneServer, here: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As rclone 1.75 does."""
     monkeypatch.setattr(copies, "LARGEST", 8 * MIB)
     monkeypatch.setattr(copies, "_PART", 5 * MIB)
-    source, target = rclone.storage(), rclone.storage()
+    source, target = rclone.service.storage(), rclone.service.storage()
     landed(source.put_many(here, [write(here, "x", content(12 * MIB))], Job()))
     (entry,) = source.list()
     errors = failed(target.copy_many(source, [Item(entry, "y")], Job()))
@@ -134,9 +113,9 @@ def test_a_service_that_copies_parts_without_their_content_is_found_out(
     target.close()
 
 
-def test_other_services_and_other_keys_are_no_sources(moto: S3Service, rclone: S3Service) -> None:
+def test_other_services_and_other_keys_are_no_sources(moto: S3Service, rclone: RcloneServer) -> None:
     target = moto.storage()
-    assert not target.copies_from(rclone.storage())
+    assert not target.copies_from(rclone.service.storage())
     assert not target.copies_from(S3Storage(target.location, Access(endpoint_url=moto.url, profile="other")))
     with pytest.raises(NotImplementedError, match="cannot copy from file"):
         target.copy_many(open_storage(Location("file", path="/tmp")), [], Job())

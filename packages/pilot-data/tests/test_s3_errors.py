@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import logging
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,18 +28,10 @@ from pilot_data.locations import Location
 from pilot_data.storage import Access
 from pilot_data.testing.sample_files import content, write
 from pilot_data.testing.storage_fixture import failed, landed
-from s3_servers import BUCKET, SECRET, RcloneServer, give_keys, running_rclone, unused_port
+from ports import free_port
+from s3_servers import BUCKET, SECRET, RcloneServer
 
-
-@pytest.fixture(scope="module")
-def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneServer]:
-    with running_rclone(tmp_path_factory.mktemp("rclone")) as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def _keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    give_keys(monkeypatch, tmp_path)
+pytestmark = pytest.mark.usefixtures("s3_keys")
 
 
 def _storage(url: str, bucket: str = BUCKET, access: Access | None = None) -> S3Storage:
@@ -101,7 +92,7 @@ def test_a_profile_brings_its_keys_and_its_endpoint(
 
 def test_an_endpoint_where_nobody_listens() -> None:
     with pytest.raises(ConnectionLostError, match="nobody answers; check endpoint_url"):
-        list(_storage(f"http://127.0.0.1:{unused_port()}").list())
+        list(_storage(f"http://127.0.0.1:{free_port()}").list())
 
 
 def test_an_endpoint_that_is_no_url() -> None:

@@ -25,8 +25,6 @@ from s3_servers import (
     RcloneServer,
     S3Service,
     environment,
-    give_keys,
-    running_moto,
     running_rclone,
     stored,
 )
@@ -34,17 +32,7 @@ from small_disk import small_disk
 
 LARGE = 20 * 1024 * 1024  # two parts, and three ranges
 
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[S3Service]:
-    with running_moto() as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneServer]:
-    with running_rclone(tmp_path_factory.mktemp("rclone")) as server:
-        yield server
+pytestmark = pytest.mark.usefixtures("s3_keys")
 
 
 @pytest.fixture(scope="module")
@@ -53,27 +41,11 @@ def proxy(rclone: RcloneServer) -> Iterator[Faults]:
         yield faults
 
 
-@pytest.fixture(autouse=True)
-def _keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    give_keys(monkeypatch, tmp_path)
-
-
 @pytest.fixture
 def storage(proxy: Faults) -> Iterator[S3Storage]:
     found = S3Service(proxy.url).storage()
     yield found
     found.close()
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> str:
-    (tmp_path / "here").mkdir()
-    return str(tmp_path / "here")
-
-
-@pytest.fixture
-def there(tmp_path: Path) -> str:
-    return str(tmp_path / "there")
 
 
 def _listed(storage: S3Storage) -> list[Item]:

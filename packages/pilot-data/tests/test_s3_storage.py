@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from pilot_data.storage import Storage
 from pilot_data.testing import StorageSuite
 from pilot_data.testing.sample_files import HARD_NAMES
-from s3_servers import RcloneServer, S3Service, give_keys, running_moto, running_rclone, stored
+from s3_servers import RcloneServer, S3Service, stored
 
-
-@pytest.fixture(scope="module")
-def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneServer]:
-    with running_rclone(tmp_path_factory.mktemp("rclone")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[S3Service]:
-    with running_moto() as service:
-        yield service
-
-
-@pytest.fixture(autouse=True)
-def _keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    give_keys(monkeypatch, tmp_path)
+pytestmark = pytest.mark.usefixtures("s3_keys")
 
 
 class _S3Suite(StorageSuite):

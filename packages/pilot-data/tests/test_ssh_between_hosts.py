@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cutting_relay import CuttingRelay
+from own_sshd import LIMIT_S
 from pilot_data import PilotDataService, State
 from pilot_data.adaptors.ssh.sftp_commands import put_line, sftp_command
 from pilot_data.adaptors.ssh.ssh_config import Login
@@ -28,7 +29,7 @@ from pilot_data.storage import Storage
 from pilot_data.testing.sample_files import HARD_NAMES, content, read_all, write, write_all
 from pilot_data.testing.storage_fixture import LARGE, failed, landed, names_below
 from process_tree import command_line, descendants
-from ssh_hosts import LIMIT_S, NO_EXEC, SshHost, running_host
+from ssh_hosts import NO_EXEC, SshHost, running_host
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -55,9 +56,9 @@ class Ways:
             by: Port of a relay that leads there.
         """
         config, port = self.first.folder / "onward_config", self.second.port
-        self.second.configure(f"HostKeyAlias [127.0.0.1]:{port}", name="*")
-        self.second.config.rename(config)
-        self.second.configure()
+        self.second.configure_client(f"HostKeyAlias [127.0.0.1]:{port}", name="*")
+        self.second.config_file.rename(config)
+        self.second.configure_client()
         program = f'exec {shutil.which("sftp")} -F {config} "${{@/#{port}/{by or port}}}"'
         self.script.write_text(f"#!/bin/bash\n{program} {f'< <({before})' if before else ''}\n")
         self.script.chmod(0o755)
@@ -73,21 +74,14 @@ class Ways:
 def ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ways]:
     with running_host() as first, running_host() as second:
         second.name = "second-host"
-        second.configure()
+        second.configure_client()
         (first.folder / "bin").mkdir()
         first.stop()
         first.start(f"SetEnv SHLVL=1 PATH={first.folder}/bin:{SYSTEM_PATH}")
         both = first.folder / "both"
-        both.write_text(first.config.read_text() + second.config.read_text())
+        both.write_text(first.config_file.read_text() + second.config_file.read_text())
         monkeypatch.setenv("PILOT_SSH_CONFIG", str(both))
         yield Ways(first, second)
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> str:
-    folder = tmp_path / "here"
-    folder.mkdir()
-    return str(folder)
 
 
 @pytest.fixture

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from own_sshd import new_key
 from pilot_data.adaptors.ssh.ssh_config import SshSettings
 from pilot_data.config import DataConfig
 from pilot_data.errors import ConnectionLostError, LoginError
 from pilot_data.locations import Location
 from pilot_data.registry import open_storage
 from pilot_data.storage import Access
-from ssh_hosts import SshHost, free_port, new_key, running_host
+from ports import free_port
+from ssh_hosts import SshHost, running_host
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +30,9 @@ def server() -> Iterator[SshHost]:
 
 @pytest.fixture
 def host(server: SshHost, monkeypatch: pytest.MonkeyPatch) -> SshHost:
-    server.configure()
+    server.configure_client()
     server.be_known()
-    monkeypatch.setenv("PILOT_SSH_CONFIG", str(server.config))
+    monkeypatch.setenv("PILOT_SSH_CONFIG", str(server.config_file))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     return server
 
@@ -44,7 +46,7 @@ def enter(location: Location, userkey: str = "") -> int | None:
 
 
 def test_a_host_that_is_not_known_is_not_entered(host: SshHost) -> None:
-    (host.folder / "known_hosts").write_text("")
+    host.be_a_stranger()
     with pytest.raises(LoginError, match=rf"not known yet.*ssh -p {host.port} .*@127\.0\.0\.1") as caught:
         enter(host.at("/"))
     assert not caught.value.transient
@@ -73,7 +75,7 @@ def test_known_hosts_may_be_hashed_patterns_or_aliases(host: SshHost) -> None:
     known.write_text(f"[127.0.0.*]:{host.port} {key}")
     assert enter(host.at("/"))
     known.write_text(f"my-alias {key}")
-    host.configure("HostKeyAlias my-alias")
+    host.configure_client("HostKeyAlias my-alias")
     assert enter(host.at("/"))
 
 
@@ -88,7 +90,7 @@ def test_an_encrypted_key_needs_the_agent(
     )
     with pytest.raises(LoginError, match=rf"{key} is encrypted; type: ssh-add"):
         enter(host.at("/"), str(key))
-    host.config.write_text(host.config.read_text().replace("IdentityAgent none\n", ""))
+    host.config_file.write_text(host.config_file.read_text().replace("IdentityAgent none\n", ""))
     socket = tmp_path / "agent"
     with subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.PIPE) as agent:
         assert agent.stdout is not None
@@ -122,9 +124,9 @@ def test_a_certificate_lets_in(host: SshHost, tmp_path: Path) -> None:
 
 
 def test_a_chain_of_jump_hosts_leads_to_the_host(host: SshHost) -> None:
-    config = host.config.read_text()
+    config = host.config_file.read_text()
     hops = [config.replace(host.name, name) for name in ("jump-1", "jump-2")]
-    host.config.write_text("\n".join([*hops, config, "ProxyJump jump-1,jump-2", ""]))
+    host.config_file.write_text("\n".join([*hops, config, "ProxyJump jump-1,jump-2", ""]))
     assert enter(host.at("/"))
 
 
@@ -139,15 +141,15 @@ def test_a_command_leads_to_the_host(host: SshHost) -> None:
         "threading.Thread(target=pump, args=(lambda n: os.read(0, n), s.sendall), daemon=True).start()\n"
         "pump(s.recv, lambda data: os.write(1, data))\n"
     )
-    host.configure(f"ProxyCommand python3 {script} %h %p")
+    host.configure_client(f"ProxyCommand python3 {script} %h %p")
     assert enter(host.at("/"))
 
 
 def test_a_jump_host_that_does_not_lead_there_is_named(host: SshHost) -> None:
-    jump = host.config.read_text().replace(host.name, "jump-1")
+    jump = host.config_file.read_text().replace(host.name, "jump-1")
     unused = free_port()
-    host.configure("ProxyJump jump-1", f"Port {unused}")
-    host.config.write_text(jump + host.config.read_text())
+    host.configure_client("ProxyJump jump-1", f"Port {unused}")
+    host.config_file.write_text(jump + host.config_file.read_text())
     with pytest.raises(ConnectionLostError, match=rf"jump-1 does not lead to 127.0.0.1 port {unused}"):
         enter(host.at("/"))
 

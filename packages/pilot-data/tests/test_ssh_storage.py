@@ -27,7 +27,7 @@ def host_without_exec() -> Iterator[SshHost]:
 
 
 def opened(server: SshHost, path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
-    monkeypatch.setenv("PILOT_SSH_CONFIG", str(server.config))
+    monkeypatch.setenv("PILOT_SSH_CONFIG", str(server.config_file))
     return open_storage(server.at(path))
 
 

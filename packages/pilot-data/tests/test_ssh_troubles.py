@@ -31,6 +31,7 @@ from pilot_data.retry import move_with_retries
 from pilot_data.storage import Storage
 from pilot_data.testing.sample_files import content, read_all, write, write_all
 from pilot_data.testing.storage_fixture import LARGE, canceled_on_the_way, failed, landed, names_below
+from small_disk import small_disk
 from ssh_hosts import REKEY, SshHost, running_host
 
 
@@ -42,15 +43,8 @@ def server() -> Iterator[SshHost]:
 
 @pytest.fixture
 def host(server: SshHost, monkeypatch: pytest.MonkeyPatch) -> SshHost:
-    monkeypatch.setenv("PILOT_SSH_CONFIG", str(server.config))
+    monkeypatch.setenv("PILOT_SSH_CONFIG", str(server.config_file))
     return server
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> str:
-    folder = tmp_path / "here"
-    folder.mkdir()
-    return str(folder)
 
 
 @contextmanager
@@ -104,7 +98,7 @@ def test_a_get_that_is_cut_goes_on_where_it_stopped(host: SshHost, here: str, tm
 
 def test_a_storage_outlives_its_server(here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running_host() as host:
-        monkeypatch.setenv("PILOT_SSH_CONFIG", str(host.config))
+        monkeypatch.setenv("PILOT_SSH_CONFIG", str(host.config_file))
         with opened(host, tmp_path / "store") as storage:
             landed(storage.put_many(here, [write(here, "a", b"1")], Job()))
             host.stop()
@@ -123,7 +117,7 @@ def test_new_keys_in_the_middle_of_a_transfer(
     ]
     there = str(tmp_path / "there")
     with running_host(*REKEY) as host:
-        monkeypatch.setenv("PILOT_SSH_CONFIG", str(host.config))
+        monkeypatch.setenv("PILOT_SSH_CONFIG", str(host.config_file))
         with opened(host, tmp_path / "store") as storage:
             landed(storage.put_many(here, items, Job()))
             landed(storage.get_many([Item(entry, entry.path) for entry in storage.list()], there, Job()))
@@ -163,22 +157,9 @@ def test_a_second_attempt_after_a_kill(host: SshHost, here: str, tmp_path: Path)
     assert read_all(str(tmp_path / "store")) == read_all(here)
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m,mode=0777", "tmpfs", str(folder)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"no disk of its own can be mounted: {mounted.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
 @pytest.mark.faults
 def test_a_full_disk_is_told_as_one(host: SshHost, here: str, tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk") as disk, opened(host, disk / "store") as storage:
+    with small_disk(tmp_path / "disk", "size=4m,mode=0777") as disk, opened(host, disk / "store") as storage:
         item = write(here, "large", content(LARGE))
         with pytest.raises(NoSpaceError, match="large: the file system is full"):
             landed(storage.put_many(here, [item], Job()))
