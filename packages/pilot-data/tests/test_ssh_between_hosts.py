@@ -17,8 +17,8 @@ import pytest
 from cutting_relay import CuttingRelay
 from own_sshd import LIMIT_S
 from pilot_data import PilotDataService, State
+from pilot_data.adaptors.ssh.builtin.ssh_config import BuiltinLogin
 from pilot_data.adaptors.ssh.sftp_commands import put_line, sftp_command
-from pilot_data.adaptors.ssh.ssh_config import Login
 from pilot_data.adaptors.ssh.storage import SshStorage
 from pilot_data.entries import Entry, Item, is_partial
 from pilot_data.errors import CanceledError, ChecksumError, TransferError
@@ -218,7 +218,7 @@ def test_a_host_that_runs_no_programs_leads_nowhere(ways: Ways, source: Storage,
 
 
 def test_no_names_become_options_or_commands() -> None:
-    login = Login(name="x", host="far", port=22, user="me")
+    login = BuiltinLogin(name="x", host="far", port=22, user="me")
     assert "me@far" in sftp_command(login)
     assert "me@[::1]" in sftp_command(replace(login, host="::1"))
     for host, user in (

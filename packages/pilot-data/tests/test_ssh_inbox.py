@@ -7,7 +7,7 @@ import threading
 import pytest
 from paramiko.buffered_pipe import PipeTimeout
 
-from pilot_data.adaptors.ssh.inbox import Inbox
+from pilot_data.adaptors.ssh.builtin.inbox import Inbox
 
 
 def fed(*messages: bytes) -> Inbox:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from own_sshd import new_key
-from pilot_data.adaptors.ssh.ssh_config import SshSettings
+from pilot_data.adaptors.ssh.builtin.ssh_config import SshSettings
 from pilot_data.config import DataConfig
 from pilot_data.errors import ConnectionLostError, LoginError
 from pilot_data.locations import Location

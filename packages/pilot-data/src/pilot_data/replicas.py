@@ -62,7 +62,7 @@ def place_of(record: PilotDataRecord, data_unit: str) -> Location:
 
 def access_of(record: PilotDataRecord) -> Access:
     """Return how a Pilot-Data is entered."""
-    keys = ("userkey", "profile", "endpoint_url", "region")
+    keys = ("userkey", "profile", "endpoint_url", "region", "ssh_client")
     return Access(**{key: record.description.get(key, "") for key in keys})
 
 

@@ -16,6 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pilot_protocol.data_descriptions import SSH_CLIENTS
+from pilot_protocol.errors import DescriptionError
+
 from .entries import Entry, Item, Outcome
 from .job import Job
 from .locations import Location
@@ -30,12 +33,25 @@ class Access:
         profile: Name of a profile in ``~/.aws/credentials``, or of a Globus login; empty for the default.
         endpoint_url: Of an S3 service that is not Amazon's; empty for Amazon's.
         region: Of the bucket; empty for the profile's.
+        ssh_client: What carries SSH connections, one of `SSH_CLIENTS`; empty for the first one.
+
+    Raises:
+        DescriptionError: There is no such client.
     """
 
     userkey: str = ""
     profile: str = ""
     endpoint_url: str = ""
     region: str = ""
+    ssh_client: str = ""
+
+    def __post_init__(self) -> None:
+        if self.ssh_client not in {"", *SSH_CLIENTS}:
+            raise DescriptionError(
+                f"ssh_client is {self.ssh_client!r}; allowed: {', '.join(SSH_CLIENTS)}",
+                key="ssh_client",
+                value=self.ssh_client,
+            )
 
 
 @dataclass(frozen=True)

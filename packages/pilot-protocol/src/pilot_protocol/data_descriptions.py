@@ -10,6 +10,7 @@ from .descriptions import Description, Schema, validate
 from .references import file_urls, storage_url, without_password
 
 CHECKSUMS = ("sha256", "none")
+SSH_CLIENTS = ("builtin", "openssh")
 
 _CREDENTIALS = "name a 'profile' of ~/.aws/credentials instead; credentials are never stored in Redis"
 
@@ -37,6 +38,7 @@ PILOT_DATA_SCHEMA = Schema(
         "profile": text,
         "endpoint_url": _endpoint,
         "region": text,
+        "ssh_client": choice(*SSH_CLIENTS),
     },
     refused={"access_key_id": _CREDENTIALS, "secret_access_key": _CREDENTIALS},
 )

@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from pilot_data.job import CHECKSUMS, Bandwidth, Job
 from pilot_data.storage import Access
+from pilot_protocol.data_descriptions import SSH_CLIENTS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -33,7 +34,9 @@ _ACCESS = {
     "endpoint_url": "URL of an S3 service that is not Amazon's.",
     "region": "Region of the bucket.",
     "identity_file": "File of the private key (ssh).",
+    "ssh_client": "What carries the connection (ssh); openssh is this machine's own program ssh.",
 }
+_CHOICES = {"ssh_client": click.Choice(SSH_CLIENTS)}
 
 
 def place(name: str) -> Callable[[Command], Command]:
@@ -67,7 +70,7 @@ def needed(target: str | None) -> str:
 def access_options(command: Command) -> Command:
     """Add the options that say how storages are entered; `access_of` reads them."""
     for name, text in reversed(_ACCESS.items()):
-        command = click.option(_flag(name), default="", help=text)(command)
+        command = click.option(_flag(name), type=_CHOICES.get(name), help=text)(command)
     return command
 
 
@@ -75,14 +78,14 @@ def source_access_options(command: Command) -> Command:
     """Add the options of `access_options`, and those for a source that is entered in another way than the target."""
     for name in reversed(_ACCESS):
         text = f"As {_flag(name)}, for the source only."
-        command = click.option(_flag(f"source_{name}"), default="", help=text)(command)
+        command = click.option(_flag(f"source_{name}"), type=_CHOICES.get(name), help=text)(command)
     return access_options(command)
 
 
 def access_of(options: dict[str, Any]) -> AccessOptions:
     """Take the options of `access_options` out of all options."""
-    common = {name: options.pop(name) for name in _ACCESS}
-    source = {name: options.pop(f"source_{name}", "") or common[name] for name in _ACCESS}
+    common = {name: options.pop(name) or "" for name in _ACCESS}
+    source = {name: options.pop(f"source_{name}", None) or common[name] for name in _ACCESS}
     return AccessOptions(_access(source), _access(common))
 
 
@@ -139,4 +142,5 @@ def _access(values: dict[str, str]) -> Access:
         profile=values["profile"],
         endpoint_url=values["endpoint_url"],
         region=values["region"],
+        ssh_client=values["ssh_client"],
     )

@@ -7,8 +7,7 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from .connection import Connection
-from .ssh_config import Login
+from .connection import Connection, Login
 
 _SHARED_BY = 3
 """Storages for each connection: each has up to three channels, and servers allow 10 (``MaxSessions``)."""
@@ -34,7 +33,7 @@ class Connections:
         """Return a connection; see `give_back`.
 
         Raises:
-            TransferError: There is none; see `Connection`.
+            TransferError: There is none; see `Login.connected`.
         """
         shared = self._of(login)
         with shared.lock:
@@ -42,7 +41,7 @@ class Connections:
                 if users < _SHARED_BY and connection.is_alive:
                     shared.users[connection] += 1
                     return connection
-            connection = Connection(login)
+            connection = login.connected()
             shared.users[connection] = 1
             return connection
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
-
-import paramiko
 
 from pilot_data.entries import PARTIAL_PREFIX
 from pilot_data.errors import TransferError
 from pilot_data.job import Job
 
-from .connection import Connection
+from .connection import Channel, Connection, Login
 from .problems import code_of
 from .session import Session
 from .sftp_commands import ECHO, look_line, sftp_command
 from .sftp_wire import Status
-from .ssh_config import Login
 
 _NOTHING = b"#\n"
 """A comment: it is repeated, too, and so tells that what was before it is done."""
@@ -35,26 +31,25 @@ class OnwardSftp:
     """An ``sftp`` that one host runs towards another.
 
     Args:
-        channel: paramiko's, with `sftp_command` started.
+        channel: Of a host that has started `sftp_command`.
         connection: To the host that runs it.
         target: The other host.
     """
 
-    def __init__(self, channel: Any, connection: Connection, target: Login) -> None:
+    def __init__(self, channel: Channel, connection: Connection, target: Login) -> None:
         self._channel = channel
         self._connection = connection
         self._way = f"{connection.login.name} to {target.name}"
         self._rest = b""
         self._said: list[str] | None = None
         self._last = ""
-        channel.settimeout(_LOOK_S)
+        channel.wait_at_most(_LOOK_S)
 
     def tell(self, lines: Sequence[bytes]) -> None:
         """Give commands; see `done`."""
         with suppress(OSError):  # it has ended already, and `done` tells what it said last
-            self._channel.settimeout(None)
-            self._channel.sendall(b"".join(lines) + _NOTHING)
-        self._channel.settimeout(_LOOK_S)
+            self._channel.put(*lines, _NOTHING)
+            self._channel.flush()
 
     def done(self, job: Job, looks: int = 0) -> list[list[str]]:
         """Wait for a command to end, and return what was said about each that has ended, in their order.
@@ -84,15 +79,15 @@ class OnwardSftp:
 
     def close(self) -> None:
         """End it, and wait until it has: nothing that it was told happens after this."""
-        with suppress(OSError, EOFError, paramiko.SSHException):
-            self._channel.settimeout(_END_S)
-            self._channel.shutdown_write()
-            while self._channel.recv(_PIECE):
+        with suppress(OSError, EOFError):
+            self._channel.wait_at_most(_END_S)
+            self._channel.end_input()
+            while self._channel.receive(_PIECE):
                 continue
         self._channel.close()
 
     def _read(self) -> bytes:
-        data: bytes = self._channel.recv(_PIECE)
+        data = self._channel.receive(_PIECE)
         if not data:
             self._connection.check()
             last = self._rest.decode("utf-8", "replace").strip() or self._last

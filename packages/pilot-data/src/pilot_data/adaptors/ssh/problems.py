@@ -1,11 +1,9 @@
-"""What servers and paramiko say when something fails, as our errors."""
+"""What servers and connections say when something fails, as our errors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import paramiko
 
 from pilot_data.errors import AccessDeniedError, ConnectionLostError, MissingFileError, TransferError
 
@@ -55,15 +53,20 @@ def checked(reply: Reply, what: str) -> Reply:
 
 
 @contextmanager
-def told_as_lost(host: str) -> Iterator[None]:
+def told_as_lost(host: str, *others: type[Exception]) -> Iterator[None]:
     """Tell whatever ends a connection as a lost one.
+
+    Args:
+        host: How it is called.
+        others: Errors of a client's own that mean the same.
 
     Raises:
         ConnectionLostError: The block met an error of the connection.
     """
+    lost: tuple[type[Exception], ...] = (EOFError, OSError, *others)
     try:
         yield
-    except (paramiko.SSHException, EOFError, OSError) as error:
+    except lost as error:
         raise ConnectionLostError(
             f"{host}: the SSH connection was lost ({str(error) or type(error).__name__}); what had arrived stays"
         ) from error

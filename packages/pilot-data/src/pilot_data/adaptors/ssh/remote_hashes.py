@@ -6,13 +6,11 @@ import re
 from collections import deque
 from contextlib import suppress
 from importlib.resources import files
-from typing import Any, NamedTuple
-
-import paramiko
+from typing import NamedTuple
 
 from pilot_data.errors import ConnectionLostError
 
-from .connection import Connection
+from .connection import Channel, Connection
 from .problems import told_as_lost
 from .replies import Reply
 
@@ -53,12 +51,12 @@ class RemoteHashes:
     """A program at a host that hashes files.
 
     Args:
-        channel: paramiko's, with the program started.
+        channel: Of the program.
         tool: Which one it is.
         host: How the host is called in errors.
     """
 
-    def __init__(self, channel: Any, tool: Tool, host: str) -> None:
+    def __init__(self, channel: Channel, tool: Tool, host: str) -> None:
         self._channel = channel
         self._tool = tool
         self._host = host
@@ -97,7 +95,8 @@ class RemoteHashes:
         if self._unsent:
             records, self._unsent = b"".join(self._unsent), []
             with told_as_lost(self._host):
-                self._channel.sendall(records)
+                self._channel.put(records)
+                self._channel.flush()
 
     def receive(self, *, wait: bool) -> list[Reply]:
         """Return the answers that have come; with ``wait``, at least one.
@@ -106,7 +105,7 @@ class RemoteHashes:
             ConnectionLostError: The program has ended.
         """
         found: list[Reply] = []
-        while (wait and not found) or self._channel.recv_ready():
+        while (wait and not found) or self._channel.is_ready:
             *lines, self._rest = (self._rest + self._read()).split(b"\n")
             for line in lines:
                 reply = self._asked.popleft()
@@ -116,37 +115,37 @@ class RemoteHashes:
 
     def starts(self) -> bool:
         """Return whether the program works: it is asked for a file whose hash is known."""
-        self._channel.settimeout(_PROBE_S)
+        self._channel.wait_at_most(_PROBE_S)
         try:
             if self._tool.takes_sizes:
-                self._channel.sendall(b"exec(%r)\n" % _script())
+                self._channel.put(b"exec(%r)\n" % _script())
             self.ask(_PROBE)
             self.flush()
             # Start-up files of the login shell may have printed something before.
             while not (_EMPTY in self._rest and self._rest.endswith(b"\n")) and (
-                data := self._channel.recv(4096)
+                data := self._channel.receive(4096)
             ):
                 self._rest += data
-        except (TimeoutError, OSError, paramiko.SSHException, ConnectionLostError):
+        except (OSError, ConnectionLostError):
             return False
         works = _EMPTY in self._rest
         self._rest = b""
         self._asked.clear()
-        self._channel.settimeout(None)
+        self._channel.wait_at_most(None)
         return works
 
     def close(self) -> None:
         """End the program: its standard input ends. What is in the middle of a file lets go of it first, if it can."""
-        with suppress(OSError, EOFError, paramiko.SSHException):
+        with suppress(OSError, EOFError):
             if self._asked and self._tool.takes_sizes:
-                self._channel.shutdown_write()
-                while self._channel.recv(_PIECE):
+                self._channel.end_input()
+                while self._channel.receive(_PIECE):
                     continue
             self._channel.close()
 
     def _read(self) -> bytes:
         with told_as_lost(self._host):
-            data: bytes = self._channel.recv(_PIECE)
+            data = self._channel.receive(_PIECE)
             if not data:
                 raise EOFError("the program that hashes files there has ended")
         return data

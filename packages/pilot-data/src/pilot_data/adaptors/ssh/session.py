@@ -39,7 +39,7 @@ class Session:
 
     def __init__(self, connection: Connection, root: str) -> None:
         self.connection = connection
-        self.sftp: Sftp = connection.sftp()
+        self.sftp = Sftp(connection.sftp(), connection.login.name)
         self._starting: StartingHashes | None = None
         self._hashes: RemoteHashes | None = None
         self.root = self.absolute(root)

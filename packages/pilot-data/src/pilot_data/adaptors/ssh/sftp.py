@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from . import sftp_wire as wire
+from .connection import Channel
 from .replies import Reply
 from .sftp_channel import SftpChannel
 from .sftp_wire import Kind, Limits, string, u32, u64
@@ -25,14 +24,14 @@ class Sftp(SftpChannel):
     """An SFTP server.
 
     Args:
-        channel: paramiko's, with the subsystem started.
+        channel: Of the subsystem.
         host: How the server is called in errors.
 
     Attributes:
         limits: What it takes in one request, and how many files may be open.
     """
 
-    def __init__(self, channel: Any, host: str) -> None:
+    def __init__(self, channel: Channel, host: str) -> None:
         super().__init__(channel, host)
         self._extensions = wire.extensions(self.greeting)
         self.limits = self._limits()

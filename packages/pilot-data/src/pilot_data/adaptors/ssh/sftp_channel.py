@@ -1,15 +1,13 @@
-"""SFTP packets over one SSH channel: requests leave in full SSH messages, answers are taken as they come."""
+"""SFTP packets over one channel: requests leave together, answers are taken as they come."""
 
 from __future__ import annotations
 
 import struct
 from contextlib import suppress
-from typing import Any
-
-import paramiko
 
 from pilot_data.errors import ConnectionLostError, TransferError
 
+from .connection import Channel
 from .problems import told_as_lost
 from .replies import Reply
 from .sftp_wire import VERSION, Kind, head, u32
@@ -17,8 +15,6 @@ from .sftp_wire import VERSION, Kind, head, u32
 WINDOW = 16 << 20
 """Bytes that a server may send ahead: enough for 400 MB/s at 40 ms."""
 
-_LARGEST_MESSAGE = 32 << 10
-_ENOUGH = 4 * _LARGEST_MESSAGE
 _LARGEST_PACKET = 1 << 20
 _NUMBERS = 2**32
 _PIECE = 64 << 10
@@ -31,7 +27,7 @@ class SftpChannel:
     """A conversation with one SFTP server.
 
     Args:
-        channel: paramiko's, with the subsystem started.
+        channel: Of the subsystem.
         host: How the server is called in errors.
 
     Attributes:
@@ -42,13 +38,9 @@ class SftpChannel:
         ConnectionLostError: From all methods.
     """
 
-    def __init__(self, channel: Any, host: str) -> None:
+    def __init__(self, channel: Channel, host: str) -> None:
         self.host = host
         self._channel = channel
-        # Pieces of just the size that `Channel.send` puts into one message, or each would end in a small one.
-        self._piece = min(channel.out_max_packet_size, _LARGEST_MESSAGE) - 64
-        self._queued: list[bytes | memoryview] = []
-        self._queued_bytes = 0
         self._replies: dict[int, Reply] = {}
         self._number = 0
         self._data = memoryview(b"")
@@ -63,19 +55,15 @@ class SftpChannel:
     def ask(self, kind: Kind, *fields: bytes | memoryview) -> Reply:
         """Queue a request, and return where its answer will be; see `flush`."""
         self._number = (self._number + 1) % _NUMBERS
-        length = sum(map(len, fields))
-        self._queued.append(head(kind, self._number, length))
-        self._queued.extend(fields)
-        self._queued_bytes += length + 9
         reply = self._replies[self._number] = Reply()
-        if self._queued_bytes >= _ENOUGH:
-            self._send(self._queued_bytes - self._queued_bytes % self._piece)
+        with told_as_lost(self.host):
+            self._channel.put(head(kind, self._number, sum(map(len, fields))), *fields)
         return reply
 
     def flush(self) -> None:
         """Send what is queued."""
-        if self._queued:
-            self._send(self._queued_bytes)
+        with told_as_lost(self.host):
+            self._channel.flush()
 
     def receive(self) -> list[Reply]:
         """Wait for answers, and return those that have come."""
@@ -94,26 +82,11 @@ class SftpChannel:
 
     def end(self) -> None:
         """End the conversation, and wait until the server has: nothing that was asked for happens after this."""
-        with suppress(paramiko.SSHException, EOFError, OSError):  # a connection that is lost has ended, too
-            self._channel.shutdown_write()
-            while self._channel.recv(_PIECE):
+        with suppress(EOFError, OSError):  # a connection that is lost has ended, too
+            self._channel.end_input()
+            while self._channel.receive(_PIECE):
                 continue
-            self._channel.close()
-
-    def _send(self, count: int) -> None:
-        data = memoryview(b"".join(self._queued))
-        with told_as_lost(self.host):
-            for start in range(0, count, self._piece):
-                self._send_piece(data[start : min(start + self._piece, count)])
-        self._queued = [data[count:]] if count < len(data) else []
-        self._queued_bytes = len(data) - count
-
-    def _send_piece(self, piece: memoryview) -> None:
-        while piece:
-            sent = self._channel.send(piece)
-            if not sent:
-                raise EOFError("the server has closed the SFTP channel")
-            piece = piece[sent:]
+        self._channel.close()
 
     def _take(self, count: int) -> bytes | memoryview:
         """Return the next bytes, just so many; copied only when they came in several pieces.
@@ -136,7 +109,7 @@ class SftpChannel:
 
     def _received(self) -> memoryview:
         with told_as_lost(self.host):
-            data = self._channel.recv(_PIECE)
+            data = self._channel.receive(_PIECE)
             if not data:
                 raise EOFError("the server has closed the SFTP channel")
         return memoryview(data)
@@ -159,7 +132,8 @@ class SftpChannel:
 
     def _greet(self) -> bytes:
         with told_as_lost(self.host):
-            self._send_piece(memoryview(u32(5) + bytes([Kind.INIT]) + u32(VERSION)))
+            self._channel.put(u32(5), bytes([Kind.INIT]), u32(VERSION))
+            self._channel.flush()
         begin = bytes(self._take(5))
         (length,) = _length.unpack_from(begin)
         if begin[4] != Kind.VERSION or not 5 <= length <= _LARGEST_PACKET:

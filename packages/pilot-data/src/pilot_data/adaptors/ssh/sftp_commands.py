@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .ssh_config import Login
+from .connection import Login
 
 ECHO = b"sftp> "
 """How the lines begin by which ``sftp -b`` repeats a command before it does it."""

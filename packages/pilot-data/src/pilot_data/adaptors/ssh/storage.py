@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from pilot_data.config import DataConfig
 from pilot_data.entries import Entry, Item, Outcome
 from pilot_data.errors import ConnectionLostError
 from pilot_data.job import Job
@@ -16,7 +15,8 @@ from pilot_data.storage import Access, Capabilities, Storage
 
 from . import pipeline
 from . import sftp_wire as wire
-from .connection import Connection
+from .clients import login_of
+from .connection import Connection, Login
 from .connections import CONNECTIONS
 from .copying import Copying
 from .getting import Getting
@@ -28,7 +28,6 @@ from .putting import Putting
 from .removing import Removing
 from .session import Session, encoded
 from .sftp_wire import Kind
-from .ssh_config import Login, SshSettings
 
 
 class SshStorage(Storage):
@@ -159,9 +158,7 @@ class SshStorage(Storage):
         return self._session
 
     def _login(self) -> Login:
-        place = self.location
-        settings = SshSettings(DataConfig.from_environment())
-        return settings.login(place.host, place.user, place.port, self.access.userkey)
+        return login_of(self.location, self.access)
 
     def _end_session(self) -> None:
         session, self._session = self._session, None

@@ -34,6 +34,7 @@ def create(urls: tuple[str, ...], options: dict[str, Any]) -> None:
         "profile",
         "endpoint_url",
         "region",
+        "ssh_client",
     )
     description = {key: options[key] for key in keys if options[key]}
     if options["identity_file"]:

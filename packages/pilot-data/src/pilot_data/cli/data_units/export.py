@@ -21,7 +21,7 @@ from pilot_data.transfer_legs import Leg, Request
 from .found import Found, find, find_one
 
 _OPTIONS = (
-    "pilot_data", "only_changed", "dry_run", "profile", "endpoint_url", "region", "identity_file",
+    "pilot_data", "only_changed", "dry_run", "profile", "endpoint_url", "region", "identity_file", "ssh_client",
     "bandwidth", "checksum", "durable", "keeps_partial",
 )  # fmt: skip
 

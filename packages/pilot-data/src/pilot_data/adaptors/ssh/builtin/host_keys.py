@@ -11,7 +11,7 @@ from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
 from pilot_data.errors import LoginError
 
-from .ssh_config import Login
+from .ssh_config import BuiltinLogin
 
 _REVOKED = "@revoked"
 
@@ -26,7 +26,7 @@ class KnownHosts:
         LoginError: A file cannot be read.
     """
 
-    def __init__(self, login: Login) -> None:
+    def __init__(self, login: BuiltinLogin) -> None:
         self._login = login
         self._keys: list[Any] = []
         self._revoked: list[Any] = []

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import paramiko
 
+from pilot_data.adaptors.ssh.connection import Connection, Login
 from pilot_data.config import DataConfig
 from pilot_data.errors import LoginError
 
@@ -25,14 +26,10 @@ _HOP = re.compile(r"(?:ssh://)?(?:(?P<user>.+)@)?(?P<host>\[[^]]+\]|[^:\[\]]+)(?
 
 
 @dataclass(frozen=True)
-class Login:
-    """One host, and who wants in.
+class BuiltinLogin(Login):
+    """One host, who wants in, and all that paramiko must be told.
 
     Attributes:
-        name: As the user calls the host.
-        host: Name or address to connect to.
-        port: TCP port.
-        user: Login name.
         keys: Paths of private keys, in the order in which they are tried.
         certificates: Paths of certificates that belong to them.
         only_keys: Whether the agent may offer no other keys than those.
@@ -44,10 +41,6 @@ class Login:
         command: A command whose standard input and output lead there; empty for none.
     """
 
-    name: str
-    host: str
-    port: int
-    user: str
     keys: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
     only_keys: bool = False
@@ -55,8 +48,14 @@ class Login:
     known_hosts: tuple[str, ...] = ()
     known_as: str = ""
     connect_s: float = _CONNECT_S
-    jump: Login | None = None
+    jump: BuiltinLogin | None = None
     command: str = ""
+
+    def connected(self) -> Connection:
+        """See `Login.connected`."""
+        from .connection import BuiltinConnection
+
+        return BuiltinConnection(self)
 
     @property
     def known_name(self) -> str:
@@ -91,7 +90,7 @@ class SshSettings:
         except paramiko.ConfigParseError as error:
             raise LoginError(f"{names[0]} cannot be understood: {error}") from None
 
-    def login(self, name: str, user: str = "", port: int = 0, key: str = "") -> Login:
+    def login(self, name: str, user: str = "", port: int = 0, key: str = "") -> BuiltinLogin:
         """Return how a host is reached.
 
         Args:
@@ -105,13 +104,13 @@ class SshSettings:
         """
         return self._login(name, user, port, key, 0)
 
-    def _login(self, name: str, user: str, port: int, key: str, depth: int) -> Login:
+    def _login(self, name: str, user: str, port: int, key: str, depth: int) -> BuiltinLogin:
         if depth > _JUMPS:
             raise LoginError(
                 f"{name}: ProxyJump in ~/.ssh/config leads in a circle, or over more than {_JUMPS} hosts"
             )
         found = self._looked_up(name)
-        login = Login(
+        login = BuiltinLogin(
             name=name,
             host=found.get("hostname", name),
             port=port or int(found.get("port", _PORT)),
@@ -136,7 +135,7 @@ class SshSettings:
         except (paramiko.ConfigParseError, paramiko.CouldNotCanonicalize, ImportError) as error:
             raise LoginError(f"{name}: the settings of OpenSSH cannot be understood: {error}") from None
 
-    def _jump(self, jumps: str, name: str, depth: int) -> Login:
+    def _jump(self, jumps: str, name: str, depth: int) -> BuiltinLogin:
         """Return the last host of a chain; only the first one is reached as its own settings say."""
         first, *others = (self._hop(text.strip(), name) for text in jumps.split(","))
         login = self._login(*first, "", depth + 1)

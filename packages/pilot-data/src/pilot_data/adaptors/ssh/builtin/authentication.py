@@ -11,7 +11,7 @@ import paramiko
 
 from pilot_data.errors import LoginError
 
-from .ssh_config import Login
+from .ssh_config import BuiltinLogin
 
 
 @dataclass
@@ -27,7 +27,7 @@ class _Offer:
     troubles: list[str] = field(default_factory=list)
 
 
-def authenticate(transport: paramiko.Transport, login: Login) -> None:
+def authenticate(transport: paramiko.Transport, login: BuiltinLogin) -> None:
     """Log in.
 
     Args:
@@ -57,7 +57,7 @@ def authenticate(transport: paramiko.Transport, login: Login) -> None:
     )
 
 
-def _offer(login: Login, of_agent: list[Any]) -> _Offer:
+def _offer(login: BuiltinLogin, of_agent: list[Any]) -> _Offer:
     """Return keys of the agent that are named, those in files, then the agent's others, if they may be offered."""
     offer = _Offer()
     named = {blob for path in login.keys for blob in _public_blobs(path)}
@@ -71,7 +71,7 @@ def _offer(login: Login, of_agent: list[Any]) -> _Offer:
     return offer
 
 
-def _load(path: str, login: Login, offer: _Offer) -> None:
+def _load(path: str, login: BuiltinLogin, offer: _Offer) -> None:
     try:
         key = paramiko.PKey.from_path(path)
         for certificate in login.certificates:
@@ -96,7 +96,7 @@ def _public_blobs(path: str) -> Iterator[bytes]:
             yield paramiko.pkey.PublicBlob.from_file(name).key_blob
 
 
-def _refusal(transport: paramiko.Transport, login: Login, key: Any) -> str:
+def _refusal(transport: paramiko.Transport, login: BuiltinLogin, key: Any) -> str:
     """Return why a key does not let us in; empty when it does."""
     shown = f"{key.get_name()} {key.fingerprint}"
     try:

@@ -1,0 +1,1 @@
+"""Connections by the user's own OpenSSH: whatever login its program ``ssh`` can do without asking."""
