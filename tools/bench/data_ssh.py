@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +32,8 @@ from ports import free_port  # noqa: E402 - found by the line above
 from ssh_hosts import SshHost, running_host  # noqa: E402
 
 CIPHER = "aes128-gcm@openssh.com"
-OURS = "pilot-data"
+OURS = ("pilot-data", "pilot-data by OpenSSH")
+"""By the client that is built in, and by the program ssh."""
 
 _MOVE = """
 import os, resource, sys, time
@@ -39,8 +41,9 @@ from pilot_data.entries import Item
 from pilot_data.job import Job
 from pilot_data.locations import parse
 from pilot_data.registry import open_storage
-way, here, there = sys.argv[1:]
-local, remote = open_storage(parse(here)), open_storage(parse(there))
+from pilot_data.storage import Access
+way, here, there, client = sys.argv[1:]
+local, remote = open_storage(parse(here)), open_storage(parse(there), Access(ssh_client=client))
 begin = time.perf_counter()
 source = local if way == "put" else remote
 items = [Item(entry, entry.path) for entry in source.list()]
@@ -78,10 +81,10 @@ class Figure:
 Mover = Callable[[Place, str, Path, Path], Figure]
 
 
-def by_pilot(place: Place, way: str, here: Path, there: Path) -> Figure:
+def by_pilot(client: str, place: Place, way: str, here: Path, there: Path) -> Figure:
     """Move a folder's content by pilot-data."""
     shown = subprocess.run(
-        [sys.executable, "-c", _MOVE, way, str(here), f"ssh://{place.host}{there}"],
+        [sys.executable, "-c", _MOVE, way, str(here), f"ssh://{place.host}{there}", client],
         env={**os.environ, "PILOT_SSH_CONFIG": str(place.config)},
         capture_output=True,
         text=True,
@@ -106,7 +109,12 @@ def by_rsync(place: Place, way: str, here: Path, there: Path) -> Figure:
     )
 
 
-MOVERS: dict[str, Mover] = {OURS: by_pilot, "sftp": by_sftp, "rsync": by_rsync}
+MOVERS: dict[str, Mover] = {
+    OURS[0]: partial(by_pilot, "builtin"),
+    OURS[1]: partial(by_pilot, "openssh"),
+    "sftp": by_sftp,
+    "rsync": by_rsync,
+}
 
 
 def _timed(command: list[str | Path], text: str) -> Figure:
@@ -130,7 +138,8 @@ def measure(title: str, place: Place, source: Path, rounds: int) -> None:
         for _ in range(rounds):
             for name, mover in MOVERS.items():
                 figures[name].append(_once(place, way, source, mover))
-        _print(f"{title} {way}", figures)
+        for name in OURS:
+            _print(f"{title} {way}", name, figures)
 
 
 def _once(place: Place, way: str, source: Path, mover: Mover) -> Figure:
@@ -147,11 +156,11 @@ def _once(place: Place, way: str, source: Path, mover: Mover) -> Figure:
     return figure
 
 
-def _print(title: str, figures: dict[str, list[Figure]]) -> None:
-    ours = figures[OURS]
-    shown = [f"{OURS} {_seconds(ours)} s, {max(figure.memory_mb for figure in ours):.0f} MB"]
+def _print(title: str, own_name: str, figures: dict[str, list[Figure]]) -> None:
+    ours = figures[own_name]
+    shown = [f"{own_name} {_seconds(ours)} s, {max(figure.memory_mb for figure in ours):.0f} MB"]
     for name in MOVERS:
-        if name != OURS:
+        if name not in OURS:
             ratios = [peer.seconds / own.seconds for peer, own in zip(figures[name], ours, strict=True)]
             each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
             shown.append(

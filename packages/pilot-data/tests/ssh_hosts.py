@@ -13,9 +13,15 @@ REKEY = ("RekeyLimit 1M",)
 
 
 class SshHost(OwnSshd):
-    """A server with files."""
+    """A server with files.
+
+    Attributes:
+        name: How clients call it.
+        client: What carries the connections of a test.
+    """
 
     name = "data-host"
+    client = "builtin"
 
     def at(self, path: Path | str) -> Location:
         """Return a folder of this machine as it is reached through the server."""

@@ -1,4 +1,4 @@
-"""The SSH adaptor against OpenSSH: with programs allowed there, and with SFTP alone."""
+"""The SSH adaptor against OpenSSH, by each client: with programs allowed there, and with SFTP alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pilot_data.registry import open_storage
-from pilot_data.storage import Storage
+from pilot_data.storage import Access, Storage
 from pilot_data.testing import StorageSuite
 from pilot_data.testing.storage_fixture import names_below
 from ssh_hosts import NO_EXEC, SshHost, running_host
@@ -26,9 +26,9 @@ def host_without_exec() -> Iterator[SshHost]:
         yield server
 
 
-def opened(server: SshHost, path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+def opened(server: SshHost, path: Path, monkeypatch: pytest.MonkeyPatch, client: str = "builtin") -> Storage:
     monkeypatch.setenv("PILOT_SSH_CONFIG", str(server.config_file))
-    return open_storage(server.at(path))
+    return open_storage(server.at(path), Access(ssh_client=client))
 
 
 class TestSshStorage(StorageSuite):
@@ -48,5 +48,23 @@ class TestSftpAlone(TestSshStorage):
         self, host_without_exec: SshHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[Storage]:
         storage = opened(host_without_exec, tmp_path / "store", monkeypatch)
+        yield storage
+        storage.close()
+
+
+class TestOpenSshClient(TestSshStorage):
+    @pytest.fixture
+    def storage(self, host: SshHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
+        storage = opened(host, tmp_path / "store", monkeypatch, "openssh")
+        yield storage
+        storage.close()
+
+
+class TestOpenSshClientAndSftpAlone(TestSshStorage):
+    @pytest.fixture
+    def storage(
+        self, host_without_exec: SshHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[Storage]:
+        storage = opened(host_without_exec, tmp_path / "store", monkeypatch, "openssh")
         yield storage
         storage.close()

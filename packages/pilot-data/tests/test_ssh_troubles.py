@@ -28,10 +28,11 @@ from pilot_data.job import Job
 from pilot_data.locations import Location
 from pilot_data.registry import open_storage
 from pilot_data.retry import move_with_retries
-from pilot_data.storage import Storage
 from pilot_data.testing.sample_files import content, read_all, write, write_all
 from pilot_data.testing.storage_fixture import LARGE, canceled_on_the_way, failed, landed, names_below
 from small_disk import small_disk
+from pilot_data.storage import Access, Storage
+from pilot_protocol.data_descriptions import SSH_CLIENTS
 from ssh_hosts import REKEY, SshHost, running_host
 
 
@@ -41,15 +42,21 @@ def server() -> Iterator[SshHost]:
         yield running
 
 
+@pytest.fixture(params=SSH_CLIENTS)
+def client(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def host(server: SshHost, monkeypatch: pytest.MonkeyPatch) -> SshHost:
+def host(server: SshHost, client: str, monkeypatch: pytest.MonkeyPatch) -> SshHost:
     monkeypatch.setenv("PILOT_SSH_CONFIG", str(server.config_file))
+    server.client = client
     return server
 
 
 @contextmanager
 def opened(host: SshHost, path: Path) -> Iterator[Storage]:
-    storage = open_storage(host.at(path))
+    storage = open_storage(host.at(path), Access(ssh_client=host.client))
     try:
         yield storage
     finally:
@@ -96,8 +103,11 @@ def test_a_get_that_is_cut_goes_on_where_it_stopped(host: SshHost, here: str, tm
     assert read_all(there) == read_all(here)
 
 
-def test_a_storage_outlives_its_server(here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_outlives_its_server(
+    client: str, here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with running_host() as host:
+        host.client = client
         monkeypatch.setenv("PILOT_SSH_CONFIG", str(host.config_file))
         with opened(host, tmp_path / "store") as storage:
             landed(storage.put_many(here, [write(here, "a", b"1")], Job()))
@@ -109,7 +119,7 @@ def test_a_storage_outlives_its_server(here: str, tmp_path: Path, monkeypatch: p
 
 
 def test_new_keys_in_the_middle_of_a_transfer(
-    here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: str, here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     items = [
         write(here, "large", content(LARGE)),
@@ -117,6 +127,7 @@ def test_new_keys_in_the_middle_of_a_transfer(
     ]
     there = str(tmp_path / "there")
     with running_host(*REKEY) as host:
+        host.client = client
         monkeypatch.setenv("PILOT_SSH_CONFIG", str(host.config_file))
         with opened(host, tmp_path / "store") as storage:
             landed(storage.put_many(here, items, Job()))
@@ -133,6 +144,8 @@ from pilot_data.locations import Location
 from pilot_data.registry import open_storage
 from pilot_data.retry import move_with_retries
 here, there = sys.argv[1:]
+from pilot_data.storage import Access
+here, there, client = sys.argv[1:]
 moved = []
 def note(count):
     moved.append(count)
@@ -140,13 +153,13 @@ def note(count):
         print("moved", flush=True)
         sys.stdin.read()
 items = [Item(entry, entry.path) for entry in open_storage(parse(here)).list()]
-list(open_storage(parse(there)).put_many(here, items, Job(on_bytes=note)))
+list(open_storage(parse(there), Access(ssh_client=client)).put_many(here, items, Job(on_bytes=note)))
 """
 
 
 def test_a_second_attempt_after_a_kill(host: SshHost, here: str, tmp_path: Path) -> None:
     item = write(here, "large", content(3 * LARGE))
-    arguments = [sys.executable, "-c", PUT, here, str(host.at(tmp_path / "store"))]
+    arguments = [sys.executable, "-c", PUT, here, str(host.at(tmp_path / "store")), host.client]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"moved\n"

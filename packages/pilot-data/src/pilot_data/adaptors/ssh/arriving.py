@@ -86,6 +86,11 @@ class Arriving:
         """Ask for bytes to be written at their place; see `confirmed`."""
         self._unconfirmed.append((self._sftp.write(self.handle, offset, data), len(data)))
 
+    @property
+    def unconfirmed(self) -> int:
+        """How many requests of `write` are still to be confirmed."""
+        return len(self._unconfirmed)
+
     async def confirmed(self, open_requests: int = 0) -> None:
         """Await that bytes are written, until no more requests than so many are open.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pilot_data.errors import ConnectionLostError
 
@@ -87,6 +88,9 @@ class Connection(ABC):
         login: Where, and who.
         hash_tool: How many ways to hash files there are known not to work; see `remote_hashes`.
     """
+
+    encrypts_here: ClassVar[bool]
+    """Whether a thread of this process encrypts: then others had better read, write and hash beside it."""
 
     def __init__(self, login: Login) -> None:
         self.login = login

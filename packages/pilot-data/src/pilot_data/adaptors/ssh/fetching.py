@@ -39,7 +39,7 @@ async def fetch(session: Session, landing: Landing, entry: Entry, handle: bytes,
         TransferError: It cannot be read, or not be written here.
     """
     fetching = _Fetching(session, entry, handle, job)
-    if entry.size < LARGE:
+    if entry.size < LARGE or not session.connection.encrypts_here:
         return await fetching.run(landing.write, landing.arrived)
     behind = WriteBehind(landing)
     try:

@@ -33,5 +33,5 @@ class Putting(Bringing):
             await self._folders.need_above(item.target)
             await arriving.open()
             async with arriving:
-                await send(source, arriving, self._session.sftp.limits.write)
+                await send(self._session, source, arriving)
                 return await arriving.finish(source.finish())

@@ -14,7 +14,7 @@ import select
 import stat
 import sys
 
-_BLOCK = 1 << 20
+_BLOCK = 256 << 10
 _PROBE = b"/dev/null"
 _PATIENCE_S = 0.005
 _TOGETHER = 16

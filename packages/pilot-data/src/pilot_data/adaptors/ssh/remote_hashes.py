@@ -141,7 +141,7 @@ class RemoteHashes:
                 self._channel.end_input()
                 while self._channel.receive(_PIECE):
                     continue
-            self._channel.close()
+        self._channel.close()
 
     def _read(self) -> bytes:
         with told_as_lost(self._host):
@@ -170,7 +170,12 @@ def started(connection: Connection) -> RemoteHashes | None:
             connection.hash_tool = len(TOOLS)
             return None
         hashes = RemoteHashes(channel, tool, connection.login.name)
-        if hashes.starts():
+        try:
+            works = hashes.starts()
+        except BaseException:
+            hashes.close()
+            raise
+        if works:
             return hashes
         hashes.close()
         connection.check()

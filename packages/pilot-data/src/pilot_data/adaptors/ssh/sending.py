@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pilot_data.source_file import SourceFile
 
 from .arriving import LARGE, Arriving
+from .session import Session
 from .sftp_wire import Buffer
 from .streams import ReadAhead
 
@@ -15,18 +16,19 @@ _BLOCKS = 4
 """Blocks that a thread hands over at once."""
 
 
-async def send(source: SourceFile, arriving: Arriving, block: int) -> None:
+async def send(session: Session, source: SourceFile, arriving: Arriving) -> None:
     """Send a file from where an earlier attempt has stopped; what is there already is read, and hashed, here only.
 
     Args:
+        session: Of the host.
         source: The file.
         arriving: Where it goes; confirms the last blocks when it is finished.
-        block: Bytes in each request.
 
     Raises:
         TransferError: It cannot be read, or not be written.
     """
-    if source.size < LARGE:
+    block = session.sftp.limits.write
+    if source.size < LARGE or not session.connection.encrypts_here:
         await _send(lambda: source.read(block), source.size, arriving)
         return
     ahead = ReadAhead(source, block, _BLOCKS)
@@ -42,5 +44,6 @@ async def _send(read: Callable[[], Buffer], size: int, arriving: Arriving) -> No
         end = offset + len(data)
         if end > arriving.arrived:
             arriving.write(data, offset)
-            await arriving.confirmed(_IN_FLIGHT)
+            if arriving.unconfirmed > _IN_FLIGHT:
+                await arriving.confirmed(_IN_FLIGHT // 2)
         offset = end

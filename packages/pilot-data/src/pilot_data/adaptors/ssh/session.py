@@ -39,10 +39,14 @@ class Session:
 
     def __init__(self, connection: Connection, root: str) -> None:
         self.connection = connection
-        self.sftp = Sftp(connection.sftp(), connection.login.name)
+        self.sftp = _greeted(connection)
         self._starting: StartingHashes | None = None
         self._hashes: RemoteHashes | None = None
-        self.root = self.absolute(root)
+        try:
+            self.root = self.absolute(root)
+        except BaseException:
+            self.sftp.end()
+            raise
 
     @property
     def host(self) -> str:
@@ -194,6 +198,15 @@ class Session:
             raise MissingFileError(f"{self.host}: there is no home ~{user}")
         home = next(iter(wire.names(reply.body)))[0]
         return f"{decoded(home).rstrip('/')}/{rest}".rstrip("/") or "/"
+
+
+def _greeted(connection: Connection) -> Sftp:
+    channel = connection.sftp()
+    try:
+        return Sftp(channel, connection.login.name)
+    except BaseException:
+        channel.close()
+        raise
 
 
 def encoded(path: str) -> bytes:

@@ -17,7 +17,7 @@ WINDOW = 16 << 20
 
 _LARGEST_PACKET = 1 << 20
 _NUMBERS = 2**32
-_PIECE = 64 << 10
+_PIECE = 256 << 10
 """Bytes that are looked at together: one large message, or many small ones."""
 _length = struct.Struct(">I")
 _HEAD = struct.Struct(">IBI")

@@ -43,6 +43,8 @@ class BuiltinConnection(Connection):
         ConnectionLostError: It cannot be reached, or not now.
     """
 
+    encrypts_here = True
+
     def __init__(self, login: BuiltinLogin) -> None:
         super().__init__(login)
         self._login = login

@@ -17,11 +17,11 @@ from pilot_data.adaptors.ssh.sftp_wire import Buffer
 from .program import environment, unstartable
 from .refusals import refusal_of_channel
 
-_ENOUGH = 256 << 10
+_ENOUGH = 128 << 10
 _AT_ONCE = 512
 """Parts that are sent by one call; the system takes 1024."""
 
-_PIECE = 256 << 10
+_BUFFER = _PIECE = 256 << 10
 _END_S = 5.0
 _LOG = 4096
 _NOT_WAITING = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
@@ -48,6 +48,8 @@ class OpenSshChannel(Channel):
         self._wait_ms: float | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the channel
         self._socket, theirs = socket.socketpair()
+        for end in (self._socket, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         with theirs:
             self._process = self._started(command, theirs.fileno())
         self._readable, self._either = select.poll(), select.poll()

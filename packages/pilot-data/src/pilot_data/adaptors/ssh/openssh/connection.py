@@ -20,6 +20,8 @@ class OpenSshConnection(Connection):
         ConnectionLostError: It cannot be reached, or not now.
     """
 
+    encrypts_here = False
+
     def __init__(self, login: OpenSshLogin) -> None:
         super().__init__(login)
         self._master = users_master(login) or start_master(login)
