@@ -44,7 +44,7 @@ class OpenSshChannel(Channel):
         self._queued: list[Buffer] = []
         self._queued_bytes = 0
         self._come: deque[bytes] = deque()
-        self._has_answered = False
+        self._start_is_known = False
         self._wait_ms: float | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the channel
         self._socket, theirs = socket.socketpair()
@@ -90,7 +90,7 @@ class OpenSshChannel(Channel):
         data = self._socket.recv(count)
         if not data:
             self._check_start()
-        self._has_answered = True
+        self._start_is_known = True
         return data
 
     @property
@@ -135,16 +135,17 @@ class OpenSshChannel(Channel):
         ((_, events),) = self._either.poll()
         if events & select.POLLIN and (data := self._socket.recv(_PIECE)):
             self._come.append(data)
-            self._has_answered = True
+            self._start_is_known = True
 
     def _check_start(self) -> None:
-        """Go on if the program has been started.
+        """Go on if the program has been started; a refusal is told once.
 
         Raises:
             TransferError: ``ssh`` says why it was not.
         """
-        if self._has_answered or self._process.wait() != _FAILED:
+        if self._start_is_known or self._process.wait() != _FAILED:
             return
+        self._start_is_known = True
         self._log.seek(0)
         refused = refusal_of_channel(self._name, self._log.read(_LOG).decode("utf-8", "replace"))
         if refused is not None:
