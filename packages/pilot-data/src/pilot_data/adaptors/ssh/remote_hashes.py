@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from contextlib import suppress
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -136,12 +135,15 @@ class RemoteHashes:
 
     def close(self) -> None:
         """End the program: its standard input ends. What is in the middle of a file lets go of it first, if it can."""
-        with suppress(OSError, EOFError):
+        try:
             if self._asked and self._tool.takes_sizes:
                 self._channel.end_input()
                 while self._channel.receive(_PIECE):
                     continue
-        self._channel.close()
+        except (OSError, EOFError):
+            pass  # a connection that is lost has ended, too
+        finally:
+            self._channel.close()
 
     def _read(self) -> bytes:
         with told_as_lost(self._host):

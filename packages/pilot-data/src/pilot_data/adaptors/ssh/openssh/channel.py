@@ -87,7 +87,10 @@ class OpenSshChannel(Channel):
             return data[:count]
         if self._wait_ms is not None and not self._readable.poll(self._wait_ms):
             raise TimeoutError
-        data = self._socket.recv(count)
+        try:
+            data = self._socket.recv(count)
+        except ConnectionResetError:  # it has ended, and had not read all
+            data = b""
         if not data:
             self._check_start()
         self._start_is_known = True
