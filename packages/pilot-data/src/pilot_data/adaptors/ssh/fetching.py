@@ -75,12 +75,15 @@ class _Fetching:
             count = min(block, size - offset)
             asked.append((offset, count, sftp.read(self._handle, offset, count)))
             offset += count
-            if len(asked) >= _IN_FLIGHT:
-                await self._take(*asked.popleft(), write)
+            if len(asked) >= _IN_FLIGHT:  # then half of them, so that requests leave together
+                await self._taken(asked, _IN_FLIGHT // 2, write)
         still = sftp.fstat(self._handle)
-        while asked:
-            await self._take(*asked.popleft(), write)
+        await self._taken(asked, 0, write)
         return still
+
+    async def _taken(self, asked: deque[tuple[int, int, Reply]], left: int, write: Write) -> None:
+        while len(asked) > left:
+            await self._take(*asked.popleft(), write)
 
     async def _take(self, offset: int, count: int, reply: Reply, write: Write) -> None:
         """Await a block and write it; a server may answer with a part of it, and is asked for the rest then."""
