@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ssh_hosts import free_port
+from ports import free_port
 
 REALM = "PILOT.TEST"
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])

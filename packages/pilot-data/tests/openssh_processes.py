@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ssh_hosts import LIMIT_S
+from own_sshd import LIMIT_S
 
 _PUT = """
 import sys

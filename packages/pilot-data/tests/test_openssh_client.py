@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from openssh_processes import Processes, putting
+from own_sshd import LIMIT_S, new_key
 from pilot_data.adaptors.ssh.openssh.channel import OpenSshChannel
 from pilot_data.adaptors.ssh.openssh.login import found_login
 from pilot_data.adaptors.ssh.openssh.refusals import refusal, refusal_of_channel
@@ -28,7 +29,8 @@ from pilot_data.storage import Access
 from pilot_data.testing.sample_files import content, read_all, write
 from pilot_data.testing.storage_fixture import LARGE, landed, names_below
 from pilot_protocol.errors import DescriptionError
-from ssh_hosts import LIMIT_S, SshHost, free_port, new_key, running_host
+from ports import free_port
+from ssh_hosts import SshHost, running_host
 
 
 @pytest.fixture(scope="module")
@@ -49,18 +51,11 @@ def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def host(server: SshHost, sockets: Path, monkeypatch: pytest.MonkeyPatch) -> SshHost:
-    server.configure()
+    server.configure_client()
     server.be_known()
-    monkeypatch.setenv("PILOT_SSH_CONFIG", str(server.config))
+    monkeypatch.setenv("PILOT_SSH_CONFIG", str(server.config_file))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     return server
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> str:
-    folder = tmp_path / "here"
-    folder.mkdir()
-    return str(folder)
 
 
 def enter(location: Location, client: str = "openssh", userkey: str = "") -> int | None:
@@ -95,7 +90,9 @@ def test_a_host_that_is_not_known_or_has_another_key_is_not_entered(host: SshHos
 
 def test_a_key_that_is_not_admitted_or_not_there(host: SshHost, tmp_path: Path) -> None:
     new_key(tmp_path / "a stranger")
-    host.config.write_text(host.config.read_text().replace(f"IdentityFile {host.folder}/user_key\n", ""))
+    host.config_file.write_text(
+        host.config_file.read_text().replace(f"IdentityFile {host.folder}/user_key\n", "")
+    )
     with pytest.raises(
         LoginError, match=r"does not let us in without a question.*Permission denied"
     ) as caught:
@@ -116,7 +113,7 @@ def test_a_host_that_does_not_listen_or_does_not_exist(host: SshHost) -> None:
 
 
 def test_a_configuration_that_is_broken(host: SshHost) -> None:
-    host.configure("NoSuchOption yes")
+    host.configure_client("NoSuchOption yes")
     with pytest.raises(LoginError, match=r"does not understand its configuration.*nosuchoption"):
         enter(host.at("/"))
 
@@ -155,7 +152,7 @@ def test_a_host_that_takes_one_session_is_busy_for_the_next(
     here: str, tmp_path: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running_host("MaxSessions 1") as one:
-        monkeypatch.setenv("PILOT_SSH_CONFIG", str(one.config))
+        monkeypatch.setenv("PILOT_SSH_CONFIG", str(one.config_file))
         with closing(open_storage(one.at(tmp_path / "store"), Access(ssh_client="openssh"))) as storage:
             with pytest.raises(BusyError, match="MaxSessions"):
                 storage.checksums(["a"], Job())
@@ -164,10 +161,10 @@ def test_a_host_that_takes_one_session_is_busy_for_the_next(
 
 def test_the_users_master_connection_is_used_and_left_alone(host: SshHost, sockets: Path) -> None:
     path = sockets / "users"
-    by_user = ["ssh", "-F", str(host.config), "-S", str(path)]
+    by_user = ["ssh", "-F", str(host.config_file), "-S", str(path)]
     subprocess.run([*by_user, "-M", "-f", "-N", host.name], check=True, stderr=subprocess.DEVNULL)
-    host.configure(f"ControlPath {path}")
-    host.config.write_text(host.config.read_text().replace(f"{host.folder}/user_key", "/dev/null"))
+    host.configure_client(f"ControlPath {path}")
+    host.config_file.write_text(host.config_file.read_text().replace(f"{host.folder}/user_key", "/dev/null"))
     try:
         with pytest.raises(LoginError):
             enter(host.at("/"), "builtin")
@@ -190,7 +187,7 @@ socket.send_fds(socket.socket(fileno=1), [b"0"], [connected.fileno()])
 def test_a_proxy_that_passes_its_socket_leads_there(host: SshHost) -> None:
     script = host.folder / "pass_socket.py"
     script.write_text(_PASS_SOCKET)
-    host.configure(f"ProxyCommand python3 {script} %h %p", "ProxyUseFdpass yes")
+    host.configure_client(f"ProxyCommand python3 {script} %h %p", "ProxyUseFdpass yes")
     with pytest.raises(ConnectionLostError):
         enter(host.at("/"), "builtin")
     assert enter(host.at("/"))
@@ -201,7 +198,7 @@ def test_the_fastest_cipher_is_taken_unless_the_user_has_chosen(host: SshHost) -
         return found_login(host.at("/"), "", DataConfig.from_environment()).ciphers
 
     assert ciphers().startswith("aes128-gcm@openssh.com,")
-    host.configure("Ciphers aes256-ctr")
+    host.configure_client("Ciphers aes256-ctr")
     assert ciphers() == ""
     assert enter(host.at("/"))
 
@@ -215,7 +212,7 @@ def test_a_pilot_data_is_entered_as_it_was_made(
         service.create_pilot({"service_url": url, "ssh_client": "putty"})
     script = host.folder / "pass_socket.py"
     script.write_text(_PASS_SOCKET)
-    host.configure(f"ProxyCommand python3 {script} %h %p", "ProxyUseFdpass yes")
+    host.configure_client(f"ProxyCommand python3 {script} %h %p", "ProxyUseFdpass yes")
     pd = service.create_pilot({"service_url": url, "ssh_client": "openssh"})
     assert pd.details["description"]["ssh_client"] == "openssh"
     unit = pd.submit_data_unit({"file_urls": [f"{here}/"]})

@@ -24,8 +24,8 @@ def test_a_ticket_lets_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     item = write(str(tmp_path / "here"), "file", content(1000))
     settings = ("GSSAPIAuthentication yes", "GSSAPIStrictAcceptorCheck no", "PubkeyAuthentication no")
     with realm.serving(), running_host(*settings) as host:
-        host.configure("GSSAPIAuthentication yes")
-        monkeypatch.setenv("PILOT_SSH_CONFIG", str(host.config))
+        host.configure_client("GSSAPIAuthentication yes")
+        monkeypatch.setenv("PILOT_SSH_CONFIG", str(host.config_file))
         place = host.at(tmp_path / "store")
         with closing(open_storage(place, Access(ssh_client="openssh"))) as storage:
             with pytest.raises(LoginError, match="renew the ticket"):

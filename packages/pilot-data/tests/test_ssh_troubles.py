@@ -28,11 +28,11 @@ from pilot_data.job import Job
 from pilot_data.locations import Location
 from pilot_data.registry import open_storage
 from pilot_data.retry import move_with_retries
+from pilot_data.storage import Access, Storage
 from pilot_data.testing.sample_files import content, read_all, write, write_all
 from pilot_data.testing.storage_fixture import LARGE, canceled_on_the_way, failed, landed, names_below
-from small_disk import small_disk
-from pilot_data.storage import Access, Storage
 from pilot_protocol.data_descriptions import SSH_CLIENTS
+from small_disk import small_disk
 from ssh_hosts import REKEY, SshHost, running_host
 
 
@@ -142,8 +142,6 @@ from pilot_data.job import Job
 from pilot_data.locations import parse
 from pilot_data.locations import Location
 from pilot_data.registry import open_storage
-from pilot_data.retry import move_with_retries
-here, there = sys.argv[1:]
 from pilot_data.storage import Access
 here, there, client = sys.argv[1:]
 moved = []
