@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cli_runs import ran
 from openssh_processes import Processes, putting
 from own_sshd import LIMIT_S, new_key
 from pilot_data.adaptors.ssh.openssh.channel import OpenSshChannel
@@ -66,6 +67,28 @@ def enter(location: Location, client: str = "openssh", userkey: str = "") -> int
 def test_a_client_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(DescriptionError, match="ssh_client is 'putty'; allowed: builtin, openssh"):
         Access(ssh_client="putty")
+
+
+@pytest.mark.parametrize("option", ["--ssh-client", "--source-ssh-client"])
+def test_the_command_names_the_clients_that_there_are(
+    capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    asked = ran(capsys, "cp", option, "putty", "ssh://host/a", "ssh://host/b")
+    assert asked.code == 2
+    assert "'builtin', 'openssh'" in asked.err
+
+
+def test_the_command_enters_by_the_client_that_is_named(
+    host: SshHost, here: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = host.folder / "pass_socket.py"
+    script.write_text(_PASS_SOCKET)
+    host.configure_client(f"ProxyCommand python3 {script} %h %p", "ProxyUseFdpass yes")
+    write(here, "file", content(100))
+    assert (
+        ran(capsys, "put", "--ssh-client", "openssh", f"{here}/", str(host.at(tmp_path / "there"))).code == 0
+    )
+    assert read_all(str(tmp_path / "there")) == read_all(here)
 
 
 def test_without_the_program_it_is_said_what_to_install(
