@@ -47,7 +47,7 @@ class OnwardSftp:
 
     def tell(self, lines: Sequence[bytes]) -> None:
         """Give commands; see `done`."""
-        with suppress(OSError):  # it has ended already, and `done` tells what it said last
+        with suppress(OSError, EOFError):  # it has ended already, and `done` tells what it said last
             self._channel.put(*lines, _NOTHING)
             self._channel.flush()
 

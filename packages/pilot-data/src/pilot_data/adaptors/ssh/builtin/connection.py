@@ -66,23 +66,25 @@ class BuiltinConnection(Connection):
         """See `Connection.sftp`."""
         with self._told_as_lost():
             channel = self._channel()
+            opened = BuiltinChannel(channel)
             try:
                 channel.invoke_subsystem("sftp")
             except paramiko.SSHException:
                 self.check()
                 raise TransferError(f"{self.login.name} {NO_SFTP}") from None
-        return BuiltinChannel(channel)
+        return opened
 
     def run(self, command: str) -> Channel | None:
         """See `Connection.run`."""
         with self._told_as_lost():
             channel = self._channel()
+            opened = BuiltinChannel(channel)
             try:
                 channel.exec_command(command)
             except paramiko.SSHException:
                 self.check()
                 return None
-        return BuiltinChannel(channel)
+        return opened
 
     def close(self) -> None:
         """See `Connection.close`; ends that of the host before it, too."""
