@@ -2,7 +2,7 @@
 
     python examples/replica_exchange.py [--mode sync|async] [--replicas 4] [--cycles 4] [--seed 7]
 
-Each cycle of a replica is one MPI unit that runs LAMMPS from the restart file of the cycle before. Two replicas at neighboring
+Each cycle of a replica is one MPI unit that runs LAMMPS from the restart file of the cycle before, which it gets as a data unit. Two replicas at neighboring
 temperatures swap these with the probability min(1, exp((1/T1 - 1/T2) (E1 - E2))), in units where Boltzmann's constant is 1: this
 is detailed balance for all replicas together, and keeps the distribution of each temperature (Sugita and Okamoto, Chem. Phys.
 Lett. 314, 141 (1999)). E is the potential energy alone: velocities are multiplied by sqrt(new/old) when a replica has swapped,
@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from pilot import ComputeDataService, ComputeUnit, PilotComputeService
+from pilot import ComputeDataService, ComputeUnit, DataUnit, PilotComputeService, PilotDataService
 
 FLUID = Path(__file__).with_name("fluid.lmp")
 COLDEST, RATIO = 1.0, 1.05
@@ -48,6 +48,8 @@ class Replica:
     """Potential energy when the last one ended."""
     velocity_factor: float = 1.0
     """What its velocities are multiplied by before the next one."""
+    restart: DataUnit | None = None
+    """The file that the last one has left."""
 
 
 @dataclass
@@ -82,17 +84,14 @@ class Exchange:
     Args:
         work: Where units are submitted.
         temperatures: One for each replica, from the coldest up.
-        folder: For restart files.
         cycles: How many each replica runs.
         seed: Of everything that is left to chance.
     """
 
-    def __init__(
-        self, work: ComputeDataService, temperatures: list[float], folder: Path, cycles: int, seed: int
-    ) -> None:
+    def __init__(self, work: ComputeDataService, temperatures: list[float], cycles: int, seed: int) -> None:
         self.ladder = Ladder(temperatures, random.Random(seed))
         self.replicas = [Replica(number, number) for number in range(len(temperatures))]
-        self._work, self._folder, self._cycles, self._seed = work, folder, cycles, seed
+        self._work, self._cycles, self._seed = work, cycles, seed
         self._running: dict[ComputeUnit, Replica] = {}
 
     def run_in_step(self) -> None:
@@ -159,14 +158,17 @@ class Exchange:
             "seed": self._seed + 1 + replica.number + len(self.replicas) * replica.cycles,
             "steps": STEPS,
             "run": replica.cycles,
-            "files": f"{self._folder}/replica-{replica.number}",
+            "files": "restart",
         }
         words = [word for name, value in variables.items() for word in ("-var", name, str(value))]
+        before, replica.restart = replica.restart, self._work.submit_data_unit({})
         return {
             "executable": "lmp",
             "arguments": ["-in", str(FLUID), "-log", "none", *words],
             "spmd_variation": "mpi",
             "name": f"replica {replica.number}, cycle {replica.cycles + 1}",
+            "input_data": [before] if before is not None else [],
+            "output_data": [{replica.restart: [f"restart.{replica.cycles}"]}],
         }
 
 
@@ -204,11 +206,14 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         PilotComputeService() as pilots,
+        PilotDataService() as stores,
         ComputeDataService() as work,
     ):
         pilots.create_pilot({"service_url": "fork://localhost", "number_of_processes": 2, "walltime": 10})
+        stores.create_pilot({"service_url": f"file://{folder}/store"})
         work.add_pilot_compute_service(pilots)
-        exchange = Exchange(work, temperatures, Path(folder), options.cycles, options.seed)
+        work.add_pilot_data_service(stores)
+        exchange = Exchange(work, temperatures, options.cycles, options.seed)
         if options.mode == "sync":
             exchange.run_in_step()
         else:

@@ -22,7 +22,8 @@ def small_disk(folder: Path, options: str = "size=64k,mode=0777") -> Iterator[Pa
     try:
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=True)
+        # Lazily: a process that is just ending may still stand in it.
+        subprocess.run(["umount", "--lazy", folder], check=True)
         folder.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""Every name, method, keyword argument, key and state of BigJob's compute API and of its Pilot-Data is there."""
+"""Every name, method, keyword argument, key and state of BigJob's Pilot-API is there."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ METHODS = {
     "PilotCompute": "submit_compute_unit list_compute_units get_state wait cancel get_url get_details get_free_nodes",
     "ComputeUnit": "get_id get_url get_state wait cancel get_details get_local_working_directory",
     "ComputeDataService": """add_pilot_compute_service remove_pilot_compute_service submit_compute_unit
-        list_pilot_compute list_compute_units wait cancel get_id get_details get_state get_url""",
+        list_pilot_compute list_compute_units wait cancel get_id get_details get_state get_url add_pilot_data_service
+        remove_pilot_data_service submit_data_unit list_pilot_data list_data_units get_data_unit""",
     "PilotDataService": "create_pilot list_pilots wait cancel get_id get_url",
     "PilotData": """submit_data_unit put_du get_du export_du copy_du remove_du url_for_du list_data_units get_state get_url
         wait cancel""",
@@ -58,6 +59,7 @@ KEYWORDS = {
     "PilotComputeService.create_pilot": "pilot_compute_description",
     "PilotCompute.submit_compute_unit": "compute_unit_description",
     "ComputeDataService.submit_compute_unit": "compute_unit_description",
+    "ComputeDataService.submit_data_unit": "data_unit_description",
 }
 
 STATES = ["Unknown", "New", "Pending", "Running", "Done", "Canceled", "Failed"]
@@ -117,6 +119,8 @@ UNIT_KEYS = {
     "error": "stderr.txt",
     "input": "stdin.txt",
     "file_transfer": ["ssh://host/path > SUBJOB_WORK_DIR"],
+    "input_data": ["redis://localhost/bigdata:du-1"],
+    "output_data": [{"redis://localhost/bigdata:du-2": ["std*"]}],
     "affinity_datacenter_label": "eu-de-south",
     "affinity_machine_label": "mymachine",
 }

@@ -21,7 +21,7 @@ BLOCK = re.compile(
 MARK = "--- end of block ---"
 
 
-@pytest.mark.parametrize("name", ["tutorial.md", "coming-from-bigjob.md"])
+@pytest.mark.parametrize("name", ["tutorial.md", "coming-from-bigjob.md", "data-and-compute.md"])
 def test_code_prints_what_is_below_it(
     name: str, home: Path, environment: dict[str, str], redis_url: str
 ) -> None:

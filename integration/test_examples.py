@@ -17,10 +17,11 @@ NOT_RUN_HERE = {
     "quickstart.py",
     "lammps_ensemble.py",
     "replica_exchange.py",
+    "genome_alignment.py",
     "mandelbrot_tile.py",
     "mandelbrot_sweep.py",
 }
-"""The first three have tests of their own, the last two are run together below."""
+"""The first four have tests of their own, the last two are run together below."""
 
 OUTPUT = {
     "simple_ensemble.py": "".join(f"Done: I am member {number} of 8\n" for number in range(1, 9)),
@@ -43,6 +44,14 @@ OUTPUT = {
         "results/run-2/energies.dat    1634         2  same content\n"
         "results/run-3/energies.dat    2551         2  same content\n"
         "Running: 4864 bytes at each of 2 places\n"
+    ),
+    "data_replication.py": "Running at 1 place\nRunning at 2 places\nsite-1: hello\nsite-2: hello\n",
+    "compute_data.py": (
+        "Done: data there, 0 bytes moved\nstderr.txt: empty\nstdout.txt: hello from a data unit\n"
+    ),
+    "word_count.py": (
+        r"4 mappers, 2 reducers, 20000 words\nthe +\d+  #+\npilot +\d+  #+\nholds +\d+  #+\nnodes +\d+  #+\n"
+        r"and +\d+  #+\nthe same as when counted here\n"
     ),
     "reconnect_unit.py": "slow one: Done, it computed\n",
 }

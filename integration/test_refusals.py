@@ -1,4 +1,4 @@
-"""What the README says is not in this version is refused, never ignored."""
+"""What cannot be done is refused, never ignored."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import pytest
 
 from child_program import run_python
 
-DATA_UNIT = "redis://localhost:6379/0?session=s-aaaaaaaaaaaaaaaa&du=du-aaaaaaaa"
+DATA_UNIT = "redis://localhost:6379/0?session=s-aaaaaaaaaaaaaaaa&du=du-aaaaaaaaaaaa"
 
 ABSENT = {
     "another machine": "pilots.create_pilot({'service_url': 'fork://elsewhere', 'number_of_processes': 1})",
-    "files of a pilot": "pilots.create_pilot({**PILOT, 'file_transfer': ['ssh://host/file > BIGJOB_WORK_DIR']})",
-    "files of a unit": "run({'file_transfer': ['ssh://host/file > SUBJOB_WORK_DIR']})",
-    "input data": f"run({{'input_data': ['{DATA_UNIT}']}})",
-    "output data": f"run({{'output_data': [{{'{DATA_UNIT}': ['std*']}}]}})",
-    "submitting a data unit": "work.submit_data_unit({'file_urls': []})",
+    "files beside a pilot's folder": "pilots.create_pilot({**PILOT, 'file_transfer': ['/etc/hostname > /tmp/x']})",
+    "data of another session": f"run({{'input_data': ['{DATA_UNIT}']}})",
+    "a data unit without a place": "work.submit_data_unit({'file_urls': ['/etc/hostname']})",
 }
 
 PROGRAM = """\

@@ -1,4 +1,4 @@
-"""The examples that run LAMMPS as MPI units; and whether replica exchange keeps the distribution of each temperature."""
+"""The examples that run LAMMPS as MPI units or align reads; and whether replica exchange keeps the distribution of each temperature."""
 
 from __future__ import annotations
 
@@ -56,6 +56,20 @@ def test_replicas_swap_temperatures(environment: dict[str, str], mode: str) -> N
     last = re.search(r"^the replicas ended at (.*)$", printed, re.MULTILINE)
     assert last is not None
     assert sorted(last[1].split(", ")) == ["1.00", "1.05", "1.10", "1.16"]
+
+
+def test_reads_are_found_where_they_come_from(environment: dict[str, str]) -> None:
+    if shutil.which("bwa") is None:
+        pytest.skip("no server: bwa is not on this machine (bwa)")
+    printed = run_example("genome_alignment.py", "--reads", "500", environment=environment)
+    title, *rows = printed.splitlines()
+    assert title.split() == ["partition", "reads", "aligned", "at", "the", "right", "place"]
+    table = {name: [int(number) for number in numbers] for name, *numbers in map(str.split, rows)}
+    assert list(table) == ["part-aa.sam", "part-ab.sam", "part-ac.sam", "part-ad.sam", "all"]
+    assert [reads for reads, _, _ in table.values()] == [125, 125, 125, 125, 500]
+    _, aligned, right = table["all"]
+    assert right >= 490
+    assert aligned >= right
 
 
 @pytest.mark.usefixtures("programs")

@@ -42,12 +42,16 @@ class NetnsCluster:
         state: Its folder.
         prefix: The first two numbers of its addresses.
         hosts: By name.
+
+    Attributes:
+        addresses: Inside the cluster, by host.
     """
 
     def __init__(self, state: Path, prefix: str, hosts: dict[str, NetnsHost]) -> None:
         self.shared = state / "shared"
         self.hosts = hosts
         self.head_address = f"{prefix}.1.2"
+        self.addresses = _addresses(prefix, [name for name in hosts if name != "head"])
         self._state = state
 
     @property

@@ -177,7 +177,7 @@ def _seconds(figures: list[Figure]) -> str:
 def delayed(server: SshHost, folder: Path, round_trip_ms: float) -> Iterator[Place]:
     """Give the same server at a distance."""
     port = free_port()
-    relay = Path(__file__).with_name("latency_relay.py")
+    relay = Path(__file__).parents[2] / "integration" / "clusters" / "slow_link.py"
     process = subprocess.Popen([sys.executable, relay, str(port), str(server.port), str(round_trip_ms)])
     config = folder / "far_config"
     near = (

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pilot_agent.actions import Action, Report, ReportItem, SendSignal, SendStart
+from pilot_agent.actions import Action, MoveRequest, Report, ReportItem, SendMoves, SendSignal, SendStart
 from pilot_agent.core import AgentCore, CoreSettings
 from pilot_agent.events import ClaimedUnit, Doorbell, Event, ExecutorEvents, ReportConfirmed, UnitsClaimed
 from pilot_agent.node.orders import EndRecord
 from pilot_agent.scheduler.placement import GPU
 from pilot_agent.scheduler.slots import NodeSpec
+from pilot_agent.unit_data import UnitData
 from pilot_agent.unit_record import UnitRecord
 
 A = TypeVar("A")
@@ -28,6 +29,9 @@ class Request:
     priority: int = 0
     walltime: float | None = None
     max_restarts: int = 3
+    stages: bool = False
+    delivers: bool = False
+    keeps_failed: bool = False
 
     @property
     def gpu_thousandths(self) -> int:
@@ -37,9 +41,22 @@ class Request:
     def is_mpi(self) -> bool:
         return self.ranks > 1
 
+    def claimed(self, unit_id: str, attempt: int) -> ClaimedUnit:
+        """Return the unit as an agent's intake gives it to the core."""
+        order = {"id": unit_id, "exe": "/bin/true", "env": {}}
+        if not (self.stages or self.delivers):
+            return ClaimedUnit(unit_id, attempt, self, order)
+        inputs, outputs = (
+            ({"du-i": ["*"]} if self.stages else {}),
+            ({"du-o": ["out"]} if self.delivers else {}),
+        )
+        data = UnitData(f"/sandbox/{unit_id}", inputs, (), outputs, (), self.keeps_failed)
+        order["deliver"] = data.delivery()
+        return ClaimedUnit(unit_id, attempt, self, order, data)
+
 
 def unit(unit_id: str, attempt: int = 1, **needs: Any) -> ClaimedUnit:
-    return ClaimedUnit(unit_id, attempt, Request(**needs), {"id": unit_id, "exe": "/bin/true", "env": {}})
+    return Request(**needs).claimed(unit_id, attempt)
 
 
 def record(unit_id: str, arrival: int, **needs: Any) -> UnitRecord:
@@ -125,6 +142,15 @@ class Bench:
     @property
     def signals(self) -> list[tuple[str, int]]:
         return [signal for send in self.every(SendSignal) for signal in send.signals]
+
+    @property
+    def moves(self) -> list[MoveRequest]:
+        return [request for send in self.every(SendMoves) for request in send.requests]
+
+    @property
+    def moved(self) -> list[tuple[str, str]]:
+        """What the mover was asked for which units."""
+        return [(request.do, request.id) for request in self.moves]
 
     @property
     def reported(self) -> list[ReportItem]:

@@ -22,6 +22,7 @@ class RunningUnit:
     attempt: int
     cores: list[int]
     is_alone: bool = False
+    deliver: dict[str, Any] | None = None
     is_doomed: bool = False
 
 
@@ -88,7 +89,9 @@ class SimulatedExecutor:
     def _run(self, order: dict[str, Any], cores: list[int]) -> None:
         self.note_start(order["id"], order["attempt"], self.node, cores, order.get("ranks", []))
         assert len(cores) == order["width"]
-        self.running[order["id"]] = RunningUnit(order["attempt"], list(cores), "alone" in order)
+        self.running[order["id"]] = RunningUnit(
+            order["attempt"], list(cores), "alone" in order, order.get("deliver")
+        )
         self.unflushed.append(order["id"])
 
     def end(
@@ -106,6 +109,8 @@ class SimulatedExecutor:
             self._run(heir, process.cores)
         reason = "signal" if signal else "exit" if code else ""
         how = end(code, signal, reason, run_s=run_s)
+        if process.deliver:
+            how["deliver"] = process.deliver
         self.ended.append([unit_id, process.attempt, how, heir["id"] if heir else None])
 
     def flush(self) -> ExecutorEvents | None:

@@ -61,7 +61,7 @@ class StoredUnits:
                 budget -= stored.request.cores
             stored.attempt += 1
             stored.state, stored.is_held = "A", True
-            taken.append(ClaimedUnit(stored.id, stored.attempt, stored.request, {"id": stored.id}))
+            taken.append(stored.request.claimed(stored.id, stored.attempt))
         self.is_hungry = len(taken) < claim.want
         return taken
 
@@ -81,10 +81,10 @@ class StoredUnits:
             return "0"
         if not is_mine and stored.state != "N":
             return "0"
-        if item.letter == "R":
-            if stored.state == "R":
+        if item.letter in ("S", "R"):
+            if stored.state in (item.letter, "R"):
                 return "2"
-            stored.state = "R"
+            stored.state = item.letter
             return "1"
         self._settle(stored, item.letter)
         return "1"

@@ -9,12 +9,15 @@ from typing import Any
 
 from core_builders import Request
 from core_simulated_executor import SimulatedExecutor
+from core_simulated_mover import SimulatedMover
 from core_simulated_redis import FINAL, StoredUnit, StoredUnits
 from pilot_agent.actions import (
     Action,
     Claim,
     Finish,
+    NoteCauses,
     Report,
+    SendMoves,
     SendPlace,
     SendRetract,
     SendSignal,
@@ -58,6 +61,7 @@ class World:
         specs = [NodeSpec(cores, gpus, 1000, executors), *[NodeSpec(cores, gpus, 1000)] * more_nodes]
         self.core = AgentCore(specs, settings)
         self.redis = StoredUnits()
+        self.mover = SimulatedMover()
         nodes = [node for node, spec in enumerate(specs) for _ in range(spec.executors)]
         self.executors = [SimulatedExecutor(index, self.note_start, node) for index, node in enumerate(nodes)]
         self.way_up: list[deque[ExecutorEvents | Swept]] = [deque() for _ in nodes]
@@ -93,12 +97,23 @@ class World:
             assert self.report is None, "two reports under way"
             assert 0 < len(action.items) <= 500
             self.report = action
+            self._check_delivered(action)
+        elif isinstance(action, SendMoves):
+            self.mover.take(action.requests)
+        elif isinstance(action, NoteCauses):
+            assert action.causes
         elif isinstance(action, WakeAt):
             self.wake_s = action.at_s
         else:
             assert isinstance(action, Finish)
             self.finish = action
             self.claim = None
+
+    def _check_delivered(self, report: Report) -> None:
+        """Object if a unit is told to be done whose output is not where it belongs."""
+        for item in report.items:
+            if item.letter == "D" and self.redis.units[item.id].request.delivers:
+                assert (item.id, item.attempt) in self.mover.delivered, f"{item.id} is not delivered"
 
     def _busy(self) -> set[tuple[int, int]]:
         running = {
@@ -124,7 +139,10 @@ class World:
         stored.starts += 1
         if stored.request.max_restarts == 0:
             assert stored.starts == 1, f"{unit_id} started more than once"
-            assert stored.state != "A", f"{unit_id} started before Redis knew"
+            assert stored.state not in ("A", "S"), f"{unit_id} started before Redis knew"
+        if stored.request.stages:
+            assert (unit_id, attempt) in self.mover.staged, f"{unit_id} started without its input"
+            assert (unit_id, attempt) not in self.mover.released, f"{unit_id} started after its release"
         assert attempt <= stored.attempt
         self.starts.append(unit_id)
         for there, own, _ in ranks:
@@ -169,6 +187,12 @@ class World:
     def deliver(self, index: int) -> None:
         if self.way_up[index] and index not in self.silent:
             self.tell(self.way_up[index].popleft())
+
+    def move(self, which: int, error: str = "") -> None:
+        """Let the mover answer one request."""
+        event = self.mover.answer(which, error)
+        if event is not None:
+            self.tell(event)
 
     def cancel(self, stored: StoredUnit) -> None:
         if self.redis.cancel(stored):
@@ -237,6 +261,8 @@ class World:
             for _ in range(len(self.way_up[index])):
                 self.deliver(index)
         self.answer_report()
+        for _ in range(len(self.mover.open)):
+            self.move(0)
         self.answer_claim()
         self.pass_time(0.05)
 
@@ -249,7 +275,7 @@ class World:
         for _ in range(most_turns):
             if (
                 all(stored.state in FINAL for stored in self.redis.units.values())
-                and not self.core.table.records
+                and self.core.table.is_empty
             ):
                 break
             self.turn()
@@ -287,6 +313,7 @@ class World:
         assert not any(executor.ranks for executor in self.executors)
         assert self.core.table.reports.is_empty
         assert not self.core.held()
+        assert self.mover.asked <= self.mover.released, "input is kept for units that have ended"
         for stored in self.redis.units.values():
             allowed = 1 + stored.more_starts
             assert stored.starts <= allowed, f"{stored.id} started {stored.starts} times, {allowed} allowed"

@@ -21,10 +21,10 @@ from typing import Any, TypeVar
 from pilot_agent.spawn.process_tree import ProcessTable
 from pilot_protocol import pilot_ops, reads, unit_ops, unit_payloads
 from pilot_protocol.keys import Keys, label_of, queue_name, shape_of
-from pilot_protocol.messages import UnitResult, seal_name
+from pilot_protocol.messages import ControlOrder, UnitResult, seal_name
 from pilot_protocol.operation import Operation, Query
 from pilot_protocol.scripts import knows_flags, script
-from pilot_protocol.signing import KEY_BYTES, RESULT, Seal
+from pilot_protocol.signing import CANCEL, KEY_BYTES, RESULT, Seal
 from pilot_protocol.version import PROTOCOL
 from redis_process import RedisProcess
 
@@ -173,12 +173,12 @@ class LiveSession:
         self.agents.append(agent)
         return agent
 
-    def submit(self, *scripts: str) -> list[str]:
-        """Submit units that are lines for a shell; returns their ids."""
+    def submit(self, *scripts: str, **more: Any) -> list[str]:
+        """Submit units that are lines for a shell, with more keys of a description; returns their ids."""
         ids = [f"cu-{GROUP}-{self._submitted + number}" for number in range(len(scripts))]
         self._submitted += len(ids)
         payloads = [
-            {"executable": "/bin/sh", "arguments": ["-c", line], "expand_arguments": False}
+            {"executable": "/bin/sh", "arguments": ["-c", line], "expand_arguments": False, **more}
             for line in scripts
         ]
         templates, sealed = unit_payloads.pack(self.seal, ids, payloads)
@@ -223,6 +223,11 @@ class LiveSession:
         """Return the pilot's record."""
         found = self.query(reads.pilot(self.keys, PILOT))
         return {name: value.decode(errors="replace") for name, value in found.items()}
+
+    def cancel(self, name: str) -> None:
+        """Cancel a unit."""
+        order = self.seal.close(CANCEL, name, ControlOrder("cancel", name).to_bytes())
+        self.run(unit_ops.cancel(self.keys, [(name, order)]))
 
     def end_pilot(self) -> None:
         """End the pilot as a client does that knows it lost."""

@@ -55,8 +55,12 @@ def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
         on_partition="stop",
         lrms="auto",
         tunnel=None,
+        cache_mb=0,
+        mover_transfers=4,
     )
     assert config.lease_ms == 30_000
+    moving = read(tmp_path, options={"cache_mb": 500, "mover_transfers": 1})
+    assert (moving.cache_mb, moving.mover_transfers) == (500, 1)
 
 
 def test_what_is_said_counts(tmp_path: Path) -> None:
@@ -174,6 +178,11 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
         ("walltime_s", float("inf"), "agent setting walltime_s is inf; a number of at least 0.0 is required"),
         ("walltime_s", "1h", "agent setting walltime_s is '1h'; a number of at least 0.0 is required"),
         ("options", [], "agent setting options is []; an object is required"),
+        (
+            "options",
+            {"mover_transfers": 0},
+            "agent setting mover_transfers is 0; a whole number of at least 1 is required",
+        ),
         ("options", {"grace_s": -1}, "agent setting grace_s is -1; a number of at least 0.0 is required"),
         (
             "options",

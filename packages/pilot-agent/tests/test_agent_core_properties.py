@@ -26,6 +26,16 @@ REQUESTS = st.builds(
 )
 
 
+DATA_REQUESTS = st.builds(
+    Request,
+    cores=st.sampled_from([1, 1, 2, CORES]),
+    walltime=st.sampled_from([None, None, 0.01, TOO_LONG]),
+    max_restarts=st.sampled_from([3, 0]),
+    stages=st.booleans(),
+    delivers=st.booleans(),
+    keeps_failed=st.booleans(),
+)
+
 MPI_REQUESTS = st.builds(
     lambda ranks, threads, gpus, policy, more: Request(
         cores=ranks * threads, ranks=ranks, gpus=gpus * ranks, placement=policy, **more
@@ -55,6 +65,16 @@ class CoreMachine(RuleBasedStateMachine):
     def submit_mpi(self, count: int, request: Request) -> None:
         for _ in range(count):
             self.world.submit(request)
+
+    @rule(count=st.integers(1, 6), request=DATA_REQUESTS, retries=st.integers(0, 1))
+    def submit_with_data(self, count: int, request: Request, retries: int) -> None:
+        for _ in range(count):
+            self.world.submit(request, retries if request.max_restarts else 0)
+
+    @rule(count=st.integers(1, 3), which=st.integers(0, 9), error=st.sampled_from(["", "", "", "no room"]))
+    def mover_answers(self, count: int, which: int, error: str) -> None:
+        for _ in range(count):
+            self.world.move(which, error)
 
     @rule(count=st.integers(5, 30))
     def submit_plain(self, count: int) -> None:

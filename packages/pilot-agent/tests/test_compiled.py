@@ -33,6 +33,7 @@ def write(path: Path, main: str) -> None:
         out.writestr("__main__.py", main)
         out.writestr("faulty/__init__.py", FAULTY)
         out.writestr("faulty/script.lua", "return 1")
+        out.writestr("data/newer.py", "a later Python's syntax")
 
 
 def run(path: str, *more: str) -> subprocess.CompletedProcess[str]:
@@ -92,9 +93,13 @@ def test_many_that_come_at_once_leave_one_file(archive: Path) -> None:
 def test_a_damaged_one_is_made_anew(archive: Path, damage: bytes | None) -> None:
     path = Path(compiled(str(archive)))
     right = path.read_bytes()
-    path.write_bytes(damage if damage is not None else right[:500] + b"x" + right[501:])
+    damaged = damage if damage is not None else right[:500] + b"x" + right[501:]
+    path.write_bytes(damaged)
     assert compiled(str(archive)) == str(path)
-    assert path.read_bytes() == right
+    made_anew = path.read_bytes()
+    assert made_anew != damaged
+    assert compiled(str(archive)) == str(path)
+    assert path.read_bytes() == made_anew  # it is whole
 
 
 def test_another_archive_under_the_name_is_what_runs(archive: Path) -> None:

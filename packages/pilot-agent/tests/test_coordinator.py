@@ -102,6 +102,7 @@ class Talk:
         self.events: list[events.Event] = []
         self.on_event: Callable[[events.Event], None] = lambda _event: None
         self.lately: list[ReportItem] = []
+        self.needed: list[bool] = []
         loop.do(self._build)
         self.task = loop.create_task(self.coordinator.run())
 
@@ -109,7 +110,16 @@ class Talk:
         self.link = ScriptedLink()
         seal, clock = Seal("s-a", bytes(32)), ServerClock()
         parts = Parts(self.link, seal, Intake(seal, "p-a", "/s"), Outcome(seal, clock, ["n"]), clock)
-        hooks = Hooks(self._dispatch, lambda: [("cu-a-1", 1)], lambda _i, _o: None, lambda: self.lately, dict)
+        held = [("cu-a-1", 1)]
+        hooks = Hooks(
+            self._dispatch,
+            lambda: held,
+            lambda _e: None,
+            lambda: self.needed.append(True),
+            lambda _i, _o: None,
+            lambda: self.lately,
+            dict,
+        )
         self.coordinator = Coordinator(CONFIG, "nonce", parts, hooks)
         self.bell = self.loop.create_task(self.coordinator.listen())
 
@@ -206,6 +216,15 @@ def test_a_report_that_the_core_will_make_again_is_not_sent_twice(talk: Talk) ->
     talk.loop.advance(LEASE_S / 3)
     assert talk.said() == ["beat_pilot", "sync_pilot"]
     assert talk.heard(events.LinkBack) == 1
+
+
+def test_who_moves_files_is_needed_when_replicas_are_asked_for(talk: Talk) -> None:
+    talk.connected()
+    talk.loop.advance(LEASE_S / 3)
+    assert talk.needed == []
+    talk.link.answer("beat_pilot", pilot_ops.Beaten(0, False, (), replicas_are_asked=True))
+    talk.loop.advance(LEASE_S / 3)
+    assert talk.needed == [True]
 
 
 def test_a_server_that_started_again_is_told_what_it_may_have_forgotten(talk: Talk) -> None:

@@ -106,6 +106,20 @@ def test_named_files_lie_in_the_units_own_folder(head: Head) -> None:
     assert (folder / "out.txt").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_unit_with_data_runs_where_its_data_is_and_its_end_says_what_to_deliver(head: Head) -> None:
+    folder = head.sandbox / "there $HOME"
+    deliver = {"folder": str(folder), "data": {"du-1": ["*"]}, "transfers": [], "keeps_failed": False}
+    end = head.shell("cu-1", "pwd; echo x > file", cwd="elsewhere", folder=str(folder), deliver=deliver)
+    assert (end["cwd"], end["out"]) == (str(folder), f"{folder}\n")
+    assert end["deliver"] == deliver
+    assert head.recovery().ended["cu-1", 1]["deliver"] == deliver
+    own = head.sandbox / "cu-2"
+    end = head.shell("cu-2", "pwd", folder=str(own))
+    assert end["out"] == f"{own}\n"
+    assert own.stat().st_mode & 0o777 == 0o700
+    assert "deliver" not in end
+
+
 def test_tail_of_a_named_error_file_comes_back_when_the_unit_failed(head: Head) -> None:
     script = "head -c 9000 /dev/zero | tr '\\0' x >&2; echo end >&2; exit "
     failed = head.shell("cu-1", script + "1", stderr="err")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from core_builders import end
-from pilot_agent.core.endings import CANCELED, DROPPED
-from pilot_agent.head import _known, _reports_of
+from pilot_agent.core.endings import CANCELED, DROPPED, undelivered
 from pilot_agent.journal import Recovery
+from pilot_agent.recovered_ends import known_ends, reports_of
 from pilot_agent.unit_record import Cause
 
 UNIT = ("cu-a-1", 2)
@@ -21,7 +21,7 @@ def recovery(**found: Any) -> Recovery:
 
 
 def verdicts(found: Recovery) -> list[tuple[str, str]]:
-    items = _reports_of(found)
+    items = reports_of(found)
     assert all((item.id, item.attempt) == UNIT for item in items)
     return [(item.letter, item.reason) for item in items]
 
@@ -69,5 +69,13 @@ def test_a_unit_that_is_another_pilots_is_not_told_of() -> None:
 def test_what_was_confirmed_is_not_told_again_but_to_a_server_that_may_have_forgotten_it() -> None:
     found = recovery(confirmed={UNIT: KILLED}, causes={UNIT: list(CANCELED)})
     assert verdicts(found) == []
-    (item,) = _known(found.confirmed, found)
+    (item,) = known_ends(found.confirmed, found)
     assert (item.id, item.letter, item.reason, item.end) == ("cu-a-1", "C", "canceled", KILLED)
+
+
+def test_a_delivery_that_failed_is_told_as_it_was_to_a_server_that_may_have_forgotten_it() -> None:
+    delivery = {"folder": "/f", "data": {"du": ["*"]}, "transfers": [], "keeps_failed": False}
+    how: Any = {**end(0), "deliver": delivery}
+    found = recovery(confirmed={UNIT: how}, causes={UNIT: list(undelivered("no room"))})
+    (item,) = known_ends(found.confirmed, found)
+    assert (item.letter, item.reason) == ("F", "staging")

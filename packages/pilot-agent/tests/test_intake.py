@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -224,3 +225,69 @@ def test_an_mpi_unit_is_told_its_number_of_ranks(intake: Intake) -> None:
 def test_a_unit_of_another_kind_is_refused_in_words_that_name_it(intake: Intake) -> None:
     rejection = only_rejection(take(intake, *leased({**TRUE, "spmd_variation": "grid"})))
     assert rejection.message == "this agent runs units of single and mpi, cu-a-0 is one of 'grid'"
+
+
+def only(intake: Intake, **description: Any) -> ClaimedUnit:
+    (accepted,), _ = take(intake, *leased({**TRUE, **description}))
+    return accepted
+
+
+def test_a_unit_without_data_has_none(intake: Intake) -> None:
+    unit = only(intake)
+    assert unit.data is None
+    assert not unit.order.keys() & {"folder", "deliver"}
+
+
+def test_a_unit_with_data_has_a_folder_of_its_own_and_takes_along_what_is_to_be_delivered(
+    intake: Intake,
+) -> None:
+    unit = only(
+        intake,
+        input_data={"du-i": ["*"]},
+        output_data={"du-o": ["out"]},
+        file_transfer=["a > b", "c < d"],
+        keep_failed_outputs=True,
+    )
+    folder = "/sandbox/cu-a-0"
+    assert unit.data == (folder, {"du-i": ["*"]}, ["a > b"], {"du-o": ["out"]}, ["c < d"], True)
+    assert unit.order["folder"] == folder
+    assert unit.order["deliver"] == {
+        "folder": folder, "data": {"du-o": ["out"]}, "transfers": ["c < d"], "keeps_failed": True,
+    }  # fmt: skip
+
+
+def test_a_unit_that_only_reads_delivers_nothing(intake: Intake) -> None:
+    unit = only(intake, input_data={"du-i": ["*"]})
+    assert unit.data is not None
+    assert unit.data.is_staged
+    assert unit.order["deliver"] == {}
+
+
+@pytest.mark.parametrize(
+    ("written", "folder"),
+    [
+        ("here", "/sandbox/here"),
+        ("/there/../elsewhere", "/elsewhere"),
+        ("$BASE/$PILOT_UNIT_ID", "/base/cu-a-0"),
+        ("~/x", "/home/x"),
+    ],
+)
+def test_a_working_directory_is_known_before_the_unit_starts(written: str, folder: str) -> None:
+    intake = Intake(SEAL, "p-a", "/sandbox", {"HOME": "/home"})
+    environment = {"BASE": "/base"}
+    unit = only(intake, working_directory=written, environment=environment, input_data={"du-i": ["*"]})
+    assert unit.order["folder"] == folder
+    plain = only(intake, working_directory=written, input_data={"du-i": ["*"]}, expand_arguments=False).order[
+        "folder"
+    ]
+    assert plain == os.path.normpath(os.path.join("/sandbox", written))
+
+
+def test_a_working_directory_that_names_cores_cannot_have_data(intake: Intake) -> None:
+    rejection = only_rejection(
+        take(
+            intake,
+            *leased({**TRUE, "working_directory": "on-$PILOT_UNIT_CORES", "output_data": {"du-o": ["*"]}}),
+        )
+    )
+    assert "names PILOT_UNIT_CORES, which is not known yet" in rejection.message

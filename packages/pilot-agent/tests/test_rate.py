@@ -86,3 +86,14 @@ def test_a_clock_that_was_set_back_does_no_harm() -> None:
     rates = Rates()
     rates.note(1, 10, -3600.0, 1.0)
     assert rates.ahead(1, 0.5) > 0
+
+
+def test_how_long_units_ran_lately_is_told_whatever_their_width() -> None:
+    rates = Rates()
+    assert rates.unit_s is None
+    rates.note(1, 2, 4.0, 0.0)
+    assert rates.unit_s == pytest.approx(2.0)
+    rates.note_run(1, 12.0)
+    assert rates.unit_s == pytest.approx(4.0)
+    rates.note(8, 100, 100.0, 1.0)
+    assert rates.unit_s == pytest.approx(1.0)

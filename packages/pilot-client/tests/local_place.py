@@ -45,6 +45,9 @@ class LocalPlace:
         self.cut_after: int | None = None
         """Standard input of the next uploads ends after so many bytes."""
 
+    def url_of(self, path: str) -> str:
+        return path
+
     def run(self, command: str, *, given: bytes = b"", limit_s: float = COMMAND_LIMIT_S) -> Output:
         """Run a command line, and write it down."""
         self.commands.append(command)

@@ -30,6 +30,9 @@ class PlainPlace:
         }
         self._shell = sh
 
+    def url_of(self, path: str) -> str:
+        return path
+
     def run(self, command: str, *, given: bytes = b"", limit_s: float = COMMAND_LIMIT_S) -> Output:
         """Run a command line."""
         self.commands.append(command)

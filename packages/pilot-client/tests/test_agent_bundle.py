@@ -84,8 +84,37 @@ def test_it_holds_what_the_agent_needs_and_no_more(bundle: Bundle) -> None:
     assert not [
         name
         for name in names
-        if re.search(r"\.pyc$|/tests?/|testing|redis/(commands|cluster)|pilot_session", name)
+        if re.search(r"\.pyc$|/tests?/|testing|^redis/(commands|cluster)|^pilot_(session|data)/|/cli/", name)
     ]
+
+
+def test_it_holds_what_moves_files_apart_from_what_the_agent_imports(bundle: Bundle) -> None:
+    names = names_in(bundle)
+    assert {
+        "data/pilot_data/__init__.py",
+        "data/pilot_session/redis_link.py",
+        "data/redis/client.py",
+    } <= names
+    program = (
+        "import pilot_data, pilot_session.redis_link as link, redis; print(pilot_data.__file__, redis.Redis)"
+    )
+    path = f"{bundle.path}/data{os.pathsep}{bundle.path}"
+    said = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        env={"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said.startswith(f"{bundle.path}/data/pilot_data/__init__.py <class 'redis.client.Redis'>")
+
+
+def test_without_pilot_data_the_agent_travels_alone(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_bundle, "_found", lambda _name: None)
+    alone = names_in(build(tmp_path / "alone"))
+    assert alone == {name for name in names_in(bundle) if not re.match("data/|pilot_data-", name)}
 
 
 @pytest.mark.parametrize(

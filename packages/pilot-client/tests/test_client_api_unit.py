@@ -23,7 +23,6 @@ from pilot import (
     DescriptionError,
     PilotCompute,
     PilotComputeService,
-    PilotError,
     Session,
     State,
     StateError,
@@ -790,16 +789,6 @@ def test_no_url_shows_a_password(short_folder: Any, home: Any, submitter: FakeSu
     assert "s3cret" not in " ".join(shown)
     pilots.session.close()
     server.stop()
-
-
-@pytest.mark.parametrize("name", ["submit_data_unit", "add_pilot_data_service", "list_data_units"])
-def test_data_methods_say_that_they_are_not_there(name: str) -> None:
-    with pytest.raises(
-        PilotError,
-        match=f"{name}: a ComputeDataService does not place data units in this version; use a PilotDataService",
-    ):
-        getattr(ComputeDataService(), name)
-    assert not hasattr(ComputeDataService(), "submit_job")
 
 
 # --- plain mistakes ---------------------------------------------------------------------------------------------------

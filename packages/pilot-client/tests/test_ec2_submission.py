@@ -40,6 +40,9 @@ class FakePlace:
         self.asked = threading.Event()
         self.closed = threading.Event()
 
+    def url_of(self, path: str) -> str:
+        return path
+
     def run(self, command: str, *, given: bytes = b"", limit_s: float = 60) -> Output:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         self.asked.set()

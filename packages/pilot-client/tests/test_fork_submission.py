@@ -19,7 +19,7 @@ import pytest
 from pilot.submission import AgentEnd, PilotOrder, Ways
 from pilot.submission.fork import ForkPlaceholder, ForkSubmitter
 from pilot_protocol.compute_descriptions import validate_pilot_compute
-from pilot_protocol.errors import SubmissionError
+from pilot_protocol.errors import DescriptionError, SubmissionError, TransferError
 from pilot_protocol.specs import PilotSpec
 from pilot_session import coordination_url
 
@@ -246,9 +246,27 @@ def test_another_machine_is_refused(submit: Submit) -> None:
         submit(service_url="fork://elsewhere")
 
 
-def test_files_are_not_transferred_in_silence(submit: Submit) -> None:
-    with pytest.raises(SubmissionError, match="copy the files before"):
-        submit(file_transfer=["a > b"])
+def test_files_are_copied_into_the_sandbox_before_the_agent_starts(
+    submit: Submit, ends: Ends, tmp_path: Path
+) -> None:
+    (tmp_path / "in.txt").write_text("words")
+    placeholder = submit(
+        file_transfer=[f"{tmp_path}/in.txt > BIGJOB_WORK_DIR", f"file://{tmp_path}/in.txt > sub/other.txt"]
+    )
+    sandbox = placeholder._sandbox
+    assert (sandbox / "in.txt").read_text() == (sandbox / "sub/other.txt").read_text() == "words"
+    ends.get(timeout=LIMIT_S)
+
+
+@pytest.mark.parametrize("target", ["/tmp/x", "../x", "~/x", "ssh://host/x", "a/../../x"])
+def test_files_of_a_pilot_go_into_its_sandbox_only(submit: Submit, target: str) -> None:
+    with pytest.raises(DescriptionError, match="does not lead into the pilot's folder"):
+        submit(file_transfer=[f"/etc/hostname > {target}"])
+
+
+def test_a_file_that_is_not_there_is_told(submit: Submit, tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match=r"nothing\.txt"):
+        submit(file_transfer=[f"{tmp_path}/nothing.txt > ."])
 
 
 def test_the_interpreter_is_ours_by_default(submit: Submit, ends: Ends, tmp_path: Path) -> None:

@@ -92,6 +92,26 @@ except PilotError as error:
     )
 
 
+def test_without_pilot_data_a_service_says_what_to_install(url: str) -> None:
+    program = f"""
+import sys
+sys.modules["pilot_data"] = None  # as if it were not installed
+from pilot import ComputeDataService, PilotError
+work = ComputeDataService({url!r})
+try:
+    work.submit_data_unit({{}})
+except PilotError as error:
+    print(type(error).__name__, error)
+print(work.list_pilot_data(), work.submit_compute_unit({{"executable": "/bin/true"}}).state)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == (
+        "MissingExtraError Pilot-Data needs the extra 'data'; type: pip install 'pilot-client[data]'\n[] Pending\n"
+    )
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'PilotJob'"):
         pilot.PilotJob  # noqa: B018 - asking is the point

@@ -8,15 +8,18 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from local_redis import LocalRedis
-from pilot import open_sessions
+from pilot import PilotComputeService, open_sessions
 from pilot.session import Session
+from pilot_data import PilotDataService
 from pilot_protocol import reads
 from pilot_protocol.errors import CoordinationError, DescriptionError, VersionError
+from pilot_session.coordination_url import parse_object_url
 
 LIMIT_S = 60
 
@@ -137,6 +140,33 @@ def test_an_application_without_a_server_leaves_nothing(home: Path) -> None:
     assert not list(home.rglob("*.json"))
 
 
+@pytest.mark.parametrize("data_first", [True, False])
+def test_services_of_pilots_and_of_data_with_one_url_share_a_session(url: str, data_first: bool) -> None:
+    makers: list[Callable[[str], PilotComputeService | PilotDataService]]
+    makers = (
+        [PilotDataService, PilotComputeService] if data_first else [PilotComputeService, PilotDataService]
+    )
+    services = [make(url) for make in makers]
+    assert len({parse_object_url(service.url).session for service in services}) == 1
+
+
+def test_a_service_of_data_without_a_url_joins_the_session_that_there_is(home: Path, tmp_path: Path) -> None:
+    printed = run(
+        f"""
+        from pilot import ComputeDataService, PilotComputeService, PilotDataService
+        before = PilotDataService()
+        pilots = PilotComputeService()
+        service = PilotDataService()
+        store = service.create_pilot({{"service_url": "file://{tmp_path}/store"}})
+        unit = store.submit_data_unit({{"file_urls": [__import__("sys").executable]}})
+        assert unit.wait()
+        print(before.url.partition(":")[0], pilots.session.id in store.url, unit.state)
+        """
+    ).split()
+    assert printed == ["local", "True", "Running"]
+    assert not list(home.rglob("*.json"))
+
+
 def test_a_forked_child_numbers_its_own_units(url: str) -> None:
     ids = run(
         f"""
@@ -164,13 +194,14 @@ def test_a_forked_child_talks_to_redis_over_a_connection_of_its_own(url: str) ->
         import os, threading
         from pilot import Session, open_sessions
         from pilot_protocol.operation import Query
+        from pilot_session.shared_sessions import shared
         session = Session.create({url!r})
         me = Query(("CLIENT", "ID"), int)
         parents = session.query(me)
         held = threading.Event()
 
         def hold():
-            with open_sessions._lock, session.tracker.changed, session.store._outbox._lock, session.store.link._lock:
+            with shared.lock, session.tracker.changed, session.store._outbox._lock, session.store.link._lock:
                 held.set()
                 child_is_done.wait()
 

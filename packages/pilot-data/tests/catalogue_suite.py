@@ -86,7 +86,7 @@ class CatalogueSuite:
         found = catalogue.data_unit(DU)
         assert found is not None
         assert found.description == {"name": "ü", "number_of_replicas": 2}
-        assert (found.state, found.files, found.bytes, found.replicas) == (State.Pending, 0, 0, {})
+        assert (found.state, found.files, found.bytes, found.replicas) == (State.New, 0, 0, {})
         assert catalogue.list_data_units() == [DU]
 
     def test_a_data_unit_ends_once(self, catalogue: Catalogue, unit: Callable[[], DataUnitRecord]) -> None:
@@ -198,6 +198,38 @@ class CatalogueSuite:
         with pytest.raises(StateError, match=f"Pilot-Data {PD} has ended"):
             catalogue.claim(DU, PD, ME, 1)
 
+    def test_a_whole_replica_gets_further_files_from_one(
+        self, catalogue: Catalogue, unit: Callable[[], DataUnitRecord]
+    ) -> None:
+        assert catalogue.claim(DU, PD, ME, 10, adds=True) == Claim(granted=False), "it is not whole yet"
+        catalogue.claim(DU, PD, ME, 10)
+        assert catalogue.claim(DU, PD, YOU, 10, adds=True) == Claim(granted=False, holder=ME)
+        catalogue.settle(settled(ReplicaLetter.DONE, bytes=10))
+        assert catalogue.asked() == []
+        assert catalogue.claim(DU, PD, ME, 30, adds=True) == Claim(granted=True)
+        assert catalogue.claim(DU, PD, ME, 30, adds=True) == Claim(granted=True)  # said twice
+        assert catalogue.claim(DU, PD, YOU, 30, adds=True) == Claim(granted=False, holder=ME)
+        assert catalogue.claim(DU, PD, YOU, 30) == Claim(granted=False, holder=ME)
+        assert (unit().state, catalogue.asked()) == (State.Pending, [(DU, PD)])
+
+    def test_what_somebody_is_to_make_is_asked_for(
+        self, catalogue: Catalogue, unit: Callable[[], DataUnitRecord]
+    ) -> None:
+        catalogue.add_pilot_data(store(OTHER))
+        catalogue.ask(DU, OTHER)
+        assert sorted(catalogue.asked()) == [(DU, PD), (DU, OTHER)]
+        catalogue.claim(DU, PD, ME, 10)
+        assert sorted(catalogue.asked()) == [(DU, PD), (DU, OTHER)], "who makes it may die"
+        catalogue.settle(settled(ReplicaLetter.DONE))
+        assert catalogue.asked() == [(DU, OTHER)]
+        catalogue.claim(DU, OTHER, ME, 10)
+        assert catalogue.settle(settled(ReplicaLetter.PENDING, name=OTHER, reason="handed back"))
+        assert catalogue.asked() == [(DU, OTHER)]
+        assert unit().replicas[OTHER] == ReplicaRecord(DU, OTHER, reason="handed back")
+        assert catalogue.claim(DU, OTHER, YOU, 10).granted
+        catalogue.forget(DU, OTHER)
+        assert catalogue.asked() == []
+
     # --- what replicas make of a data unit --------------------------------------------------------------------------
 
     @pytest.mark.parametrize(
@@ -213,7 +245,8 @@ class CatalogueSuite:
             (2, "CC", State.Canceled),
             (1, "DF", State.Running),
             (2, "DP", State.Pending),
-            (1, "DR", State.Pending),
+            (1, "DR", State.Running),
+            (1, "PD", State.Running),
             (1, "FP", State.Pending),
         ],
     )
@@ -292,16 +325,31 @@ class CatalogueSuite:
         assert catalogue.claim(DU, OTHER, ME, 400).granted
         assert used() == 1000
 
-    def test_a_whole_replica_that_cannot_grow_stays_whole(
+    def test_a_whole_replica_that_has_no_room_for_further_files_stays_whole(
+        self, catalogue: Catalogue, unit: Callable[[], DataUnitRecord], used: Callable[[], int]
+    ) -> None:
+        catalogue.ask(DU, OTHER)
+        catalogue.claim(DU, OTHER, ME, 600)
+        catalogue.settle(settled(ReplicaLetter.DONE, name=OTHER, bytes=600))
+        with pytest.raises(NoSpaceError):
+            catalogue.claim(DU, OTHER, ME, 1001, adds=True)
+        assert (unit().replicas[OTHER].letter, used()) == (ReplicaLetter.DONE, 600)
+        catalogue.claim(DU, OTHER, ME, 1000, adds=True)
+        with pytest.raises(NoSpaceError):
+            catalogue.claim(DU, OTHER, ME, 1001, adds=True)
+        assert (unit().replicas[OTHER].letter, used()) == (ReplicaLetter.DONE, 1000)
+
+    def test_a_replica_that_has_no_room_for_what_it_lacks_fails(
         self, catalogue: Catalogue, unit: Callable[[], DataUnitRecord], used: Callable[[], int]
     ) -> None:
         catalogue.ask(DU, OTHER)
         catalogue.claim(DU, OTHER, ME, 600)
         catalogue.settle(settled(ReplicaLetter.DONE, name=OTHER, bytes=600))
         catalogue.ask(DU, OTHER)
+        assert used() == 600
         with pytest.raises(NoSpaceError):
             catalogue.claim(DU, OTHER, ME, 1001)
-        assert (unit().replicas[OTHER].letter, used()) == (ReplicaLetter.DONE, 600)
+        assert (unit().replicas[OTHER].letter, used()) == (ReplicaLetter.FAILED, 0)
 
     def test_room_of_removed_files_is_given_back(
         self, catalogue: Catalogue, unit: Callable[[], DataUnitRecord], used: Callable[[], int]

@@ -6,6 +6,7 @@ It keeps contents only, as object stores do. `install` makes it known to this pr
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +25,14 @@ PIPE = "FAKE_STORAGE_PIPE"
 MIDDLE = 2 * 1024 * 1024
 """So many bytes."""
 
+FETCHED: list[str] = []
+"""Paths of all files that were fetched by this process."""
+
 
 class FakeStorage(FileStorage):
-    """A folder; `fake://gone/…` cannot be reached, `fake://telling/…` tells when it is in the middle of a file."""
+    """A folder; `fake://gone/…` cannot be reached, `fake://telling/…` tells when it is in the middle of a file that it gets, and
+    `fake://stalling/…` when it is in the middle of one that it gives, and goes no further.
+    """
 
     capabilities = Capabilities()
 
@@ -46,11 +52,13 @@ class FakeStorage(FileStorage):
 
     def get_many(self, items: Sequence[Item], root: str, job: Job) -> Iterator[Outcome]:
         assert all(item.entry.has_content for item in items)
-        return super().get_many(items, root, job)
+        FETCHED.extend(f"{self.root}/{item.entry.path}" for item in items)
+        is_stalling = self.location.host == "stalling" and PIPE in os.environ
+        return super().get_many(items, root, _telling(job, stalls=True) if is_stalling else job)
 
 
-def _telling(job: Job) -> Job:
-    """Return a job that tells by the pipe when so many bytes have moved."""
+def _telling(job: Job, *, stalls: bool = False) -> Job:
+    """Return a job that tells by the pipe when so many bytes have moved; and waits then until somebody has read all of it."""
     seen: list[int] = []
 
     def count(moved: int) -> None:
@@ -59,6 +67,8 @@ def _telling(job: Job) -> Job:
         if before < MIDDLE <= before + moved:
             with open(os.environ[PIPE], "wb") as pipe:
                 pipe.write(b".")
+            while stalls:
+                signal.pause()
         job.on_bytes(moved)
 
     return replace(job, on_bytes=count)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pilot_data import data_session
+from pilot_session.shared_sessions import shared
 from redis_process import RedisProcess
 
 PASSWORD = "a-secret-of-the-server"
@@ -77,7 +78,8 @@ def forget_sessions() -> None:
         session.stop_staging()
         session.catalogue.close()
     data_session._by_session.clear()
-    data_session._default_of.clear()
+    shared._defaults.clear()
+    shared._files.clear()
 
 
 @contextmanager

@@ -10,12 +10,11 @@ import pytest
 
 from pilot_data import moving, staging
 from pilot_data.catalogue import DataUnitRecord, PilotDataRecord
-from pilot_data.entries import Entry, Item, Outcome
+from pilot_data.entries import Item, Outcome
 from pilot_data.job import Job
 from pilot_data.local_catalogue import LocalCatalogue
 from pilot_data.origins import Lot, lots_of, record_of
 from pilot_data.stager import Stager
-from pilot_data.staging import StagingOrder
 from pilot_data.storage import Storage
 from pilot_protocol.states import State
 
@@ -59,15 +58,13 @@ def test_two_stagings_of_one_process_do_not_write_at_once(
 ) -> None:
     others: list[bool] = []
 
-    def from_lots(_present: dict[str, Entry]) -> Sequence[Lot]:
-        return lots
-
     def move(source: Storage, target: Storage, items: Sequence[Item], job: Job) -> Iterator[Outcome]:
-        others.append(stager._try(StagingOrder("du-a", "pd-a", stager._new_owner(), from_lots)))
+        others.append(catalogue.claim("du-a", "pd-a", stager._new_name(), 7).granted)
+        stager.ask("du-a", ["pd-a"])
         yield from moving.move(source, target, items, job)
 
     monkeypatch.setattr(staging, "move", move)
-    stager.start("du-a", ["pd-a"], lots)
+    stager.ask("du-a", ["pd-a"], lots)
     assert catalogue.wait_for(partial(_is_running, catalogue), 30)
     assert others == [False]
 
@@ -79,10 +76,10 @@ def _is_running(catalogue: LocalCatalogue) -> bool:
 def test_a_replica_that_nobody_wants_any_more_does_not_end_the_data_unit(
     catalogue: LocalCatalogue, stager: Stager, lots: list[Lot]
 ) -> None:
-    stager.start("du-a", ["pd-a"], lots)
+    stager.ask("du-a", ["pd-a"], lots)
     assert catalogue.wait_for(partial(_is_running, catalogue), 30)
     catalogue.ask("du-a", "pd-b")
     catalogue.forget("du-a", "pd-b")
-    stager.start("du-a", ["pd-b"], [])
+    stager.serve(lambda _store: True)
     stager.close()
     assert state_of(catalogue) is State.Running

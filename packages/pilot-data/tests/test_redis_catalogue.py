@@ -77,9 +77,9 @@ class TwoCatalogues(RuleBasedStateMachine):
         vars(local_catalogue)["time"] = time
         self.shared.close()
 
-    def both(self, verb: str, *arguments: Any) -> Any:
+    def both(self, verb: str, *arguments: Any, **keys: Any) -> Any:
         """Call both; return what both answered, or the type and the text of their errors."""
-        local, shared = (_answer(getattr(one, verb), arguments) for one in (self.local, self.shared))
+        local, shared = (_answer(getattr(one, verb), arguments, keys) for one in (self.local, self.shared))
         assert shared == local, f"{verb}{arguments}: {shared} in Redis, {local} in memory"
         return shared
 
@@ -111,16 +111,16 @@ class TwoCatalogues(RuleBasedStateMachine):
     def ask(self, name: str, store: str) -> None:
         self.both("ask", name, store)
 
-    @rule(name=UNITS, store=STORES, owner=OWNERS, size=SIZES)
-    def claim(self, name: str, store: str, owner: str, size: int) -> None:
-        self.both("claim", name, store, owner, size)
+    @rule(name=UNITS, store=STORES, owner=OWNERS, size=SIZES, adds=st.sampled_from([False, False, True]))
+    def claim(self, name: str, store: str, owner: str, size: int, adds: bool) -> None:
+        self.both("claim", name, store, owner, size, adds=adds)
 
     @rule(name=UNITS, store=STORES, owner=OWNERS, moved=SIZES)
     def renew(self, name: str, store: str, owner: str, moved: int) -> None:
         self.both("renew", name, store, owner, moved)
 
     @rule(
-        name=UNITS, store=STORES, owner=OWNERS, size=SIZES, reason=REASONS, letter=st.sampled_from(["D", "D", "F", "C"])
+        name=UNITS, store=STORES, owner=OWNERS, size=SIZES, reason=REASONS, letter=st.sampled_from(["D", "D", "F", "C", "P"])
     )  # fmt: skip
     def settle(self, name: str, store: str, owner: str, size: int, reason: str, letter: str) -> None:
         self.both("settle", ReplicaRecord(name, store, letter, owner, size, reason))
@@ -142,14 +142,15 @@ class TwoCatalogues(RuleBasedStateMachine):
                 self.both(kind, name)
                 if kind == "data_unit":
                     self.both("files", name)
+        assert sorted(self.local.asked()) == self.shared.asked()
         self.both("pilot_data", "pd-z")
         self.both("data_unit", "du-z")
         self.both("files", "du-z")
 
 
-def _answer(call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _answer(call: Callable[..., Any], arguments: tuple[Any, ...], keys: dict[str, Any]) -> Any:
     try:
-        return call(*arguments)
+        return call(*arguments, **keys)
     except PilotError as error:
         return type(error), str(error)
 

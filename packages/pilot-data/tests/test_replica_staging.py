@@ -26,6 +26,7 @@ from pilot_data import (
     StateError,
     TransferError,
     landing,
+    markers,
 )
 from pilot_data.adaptors.file import FileStorage
 from pilot_data.data_session import DataSession
@@ -207,9 +208,8 @@ def test_two_that_want_one_replica_move_it_once(
     assert unit.wait(30)
     other = make_pd("other")
     held = hinder("/other/")
-    session.catalogue.ask(unit.id, other.id)
     for _ in range(3):
-        session.stager.start(unit.id, [other.id], None)
+        session.stager.ask(unit.id, [other.id])
     assert held.reached.wait(30)
     held.go.set()
     assert unit.wait(30)
@@ -302,7 +302,7 @@ def test_an_adaptor_that_cannot_be_opened_is_told(
         raise DescriptionError("no adaptor today")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pilot_data.stager.open_replica", refuse)
+        patch.setattr("pilot_data.making.open_replica", refuse)
         unit.add_pilot_data(other)
         assert unit.wait(30)
     assert unit.details["replicas"][other.id]["reason"] == "no adaptor today"
@@ -311,7 +311,7 @@ def test_an_adaptor_that_cannot_be_opened_is_told(
 
 def test_a_defect_of_our_own_is_told(pd: PilotData, here: str, monkeypatch: pytest.MonkeyPatch) -> None:
     write_all(here, ["a"])
-    monkeypatch.setattr("pilot_data.stager.Staging", None)
+    monkeypatch.setattr("pilot_data.making.Staging", None)
     unit = pd.submit_data_unit({"file_urls": [f"{here}/a"]})
     assert unit.wait(30)
     assert unit.state is State.Failed
@@ -347,7 +347,7 @@ def test_a_full_disk_fails_the_data_unit(service: PilotDataService, tmp_path: Pa
         assert unit.wait(30)
         assert unit.state is State.Failed
         assert os.strerror(errno.ENOSPC) in unit.details["reason"]
-        assert os.listdir(disk) == []
+        assert os.listdir(disk) == [markers.name_of(pd.id)]
         assert pd.submit_data_unit({"file_urls": [f"{here}/a"]}).wait(30)
         assert pd.wait(30)
         pd.cancel()
@@ -448,3 +448,33 @@ def test_what_a_killed_program_leaves_is_nobody_elses(
     assert read_all(f"{folder.parent}/{unit.id}") == read_all(here)
     pd.cancel()
     assert os.listdir(folder) == left
+
+
+ENDS_AT_ONCE = """
+import sys
+from pilot_data import PilotDataService
+
+url, store, source = sys.argv[1:]
+service = PilotDataService(url or None)
+unit = service.create_pilot({"service_url": f"file://{store}"}).submit_data_unit({"file_urls": [source]})
+print(unit.id)
+"""
+
+
+def test_a_program_that_ends_has_moved_what_it_has_submitted(
+    catalogue_kind: str,
+    tmp_path: Path,
+    here: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    write_all(str(here), [f"run/{number}" for number in range(500)])
+    url = request.getfixturevalue("redis_server").url if catalogue_kind == "redis" else ""
+    environment = {key: value for key, value in os.environ.items() if key != "PILOT_COORDINATION_URL"}
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDS_AT_ONCE, url, f"{tmp_path}/store", f"{here}/run/"],
+        capture_output=True, text=True, env=environment, check=True, timeout=50,
+    )  # fmt: skip
+    assert ended.stderr == ""
+    assert read_all(f"{tmp_path}/store/{ended.stdout.strip()}") == read_all(f"{here}/run")

@@ -23,7 +23,10 @@ def check_data(keys: Mapping[str, Any]) -> None:
     check_room(keys)
     check_bytes(keys)
     for data_unit, text in keys.get("data_unit_states", {}).items():
-        check_state(data_unit, text, keys.get("replicas", {}).get(data_unit, ""))
+        producers = int(keys.get("producers", {}).get(data_unit, 0))
+        check_state(data_unit, text, keys.get("replicas", {}).get(data_unit, ""), producers)
+    check_asked(keys)
+    check_producers(keys)
 
 
 def check_room(keys: Mapping[str, Any]) -> None:
@@ -49,11 +52,33 @@ def check_bytes(keys: Mapping[str, Any]) -> None:
         assert int(number) == sum(int(record.partition("|")[0]) for record in files.values()), data_unit
 
 
-def check_state(data_unit: str, text: str, replicas: str) -> None:
+def check_asked(keys: Mapping[str, Any]) -> None:
+    """What somebody should make is what was asked for and nobody is to add to, and what somebody has begun."""
+    wanted = set()
+    for data_unit, text in keys.get("replicas", {}).items():
+        if keys.get("data_unit_states", {}).get(data_unit, "").split("|")[0] in {"", *FINAL}:
+            continue
+        for record in text.split():
+            name, letter = record.split("|")[:2]
+            is_free = letter == ReplicaLetter.PENDING and data_unit not in keys.get("producers", {})
+            if letter == ReplicaLetter.RUNNING or is_free:
+                wanted.add(f"{data_unit} {name}")
+    assert set(keys.get("asked", ())) == wanted
+
+
+def check_producers(keys: Mapping[str, Any]) -> None:
+    """A data unit has as many producers as units that have not ended are to add to it."""
+    counted = {name: int(number) for name, number in keys.get("producers", {}).items()}
+    assert counted == Counter(name for text in keys.get("outputs", {}).values() for name in text.split())
+
+
+def check_state(data_unit: str, text: str, replicas: str, producers: int) -> None:
     """A state that is not final is what the replicas make of it."""
     state, wanted, _ = text.split("|")
     if state in FINAL:
         return
     records = data_ops.replicas(Keys("s"), data_unit).parse(replicas.encode())
-    derived = state_of_replicas(records, int(wanted))
-    assert not records or state == derived, f"{data_unit} is {state}, its replicas make it {derived}"
+    derived = state_of_replicas(records, int(wanted), producers)
+    assert not (records or producers) or state == derived, (
+        f"{data_unit} is {state}, its replicas make it {derived}"
+    )

@@ -30,7 +30,7 @@ from scripted_session import (
 
 SCRIPT_COMMANDS = (
     "time", "exists", "expire", "del", "unlink",
-    "hget", "hmget", "hset", "hsetnx", "hdel", "hexists", "hlen", "hkeys", "hvals", "hincrby",
+    "hget", "hgetall", "hmget", "hset", "hsetnx", "hdel", "hexists", "hlen", "hkeys", "hvals", "hincrby",
     "lindex", "llen", "lpop", "lpush", "lrange", "lrem", "ltrim", "rpush",
     "sadd", "scard", "sismember", "smembers", "srem",
     "xadd", "zadd", "zrange", "zrangebyscore", "zrem", "zrevrange", "zscore",
@@ -39,7 +39,7 @@ SCRIPT_COMMANDS = (
 
 OTHER_COMMANDS = (
     "hello", "auth", "ping", "info", "evalsha", "eval",
-    "blpop", "hgetall", "hscan", "xrange", "xrevrange", "xread",
+    "blpop", "hscan", "xrange", "xrevrange", "xread",
 )  # fmt: skip
 """What clients and agents say beside them: hello and auth to log in, the others to run scripts, to wait and to read."""
 

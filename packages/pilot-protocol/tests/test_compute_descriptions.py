@@ -310,12 +310,20 @@ def test_tags_are_a_list_or_a_dict() -> None:
 
 
 def test_file_transfers_have_a_source_and_a_target() -> None:
-    transfer = "ssh://host/data/in.txt > SUBJOB_WORK_DIR"
-    assert unit(file_transfer=[transfer]) == {"file_transfer": [transfer]}
-    assert (
-        refusal(file_transfer=[transfer, "in.txt"]) == "file_transfer[1] is 'in.txt'; give 'source > target'"
-    )
-    assert refusal(file_transfer=transfer).endswith("give a list of 'source > target'")
+    transfers = ["ssh://host/data/in.txt > SUBJOB_WORK_DIR", "ssh://host/data/ < out.txt"]
+    assert unit(file_transfer=transfers) == {"file_transfer": transfers}
+    for wrong in ("in.txt", "> a", "a <", "a > b > c", "a < b > c"):
+        assert refusal(file_transfer=[*transfers, wrong]) == (
+            f"file_transfer[2] is {wrong!r}; give 'source > target', or 'target < source' for after the end"
+        )
+    assert refusal(file_transfer=transfers[0]).endswith("give a list of 'source > target'")
+
+
+@pytest.mark.parametrize("transfer", ["ssh://me:secret@host/a > b", "ssh://me:secret@host/a < b"])
+def test_file_transfers_hold_no_password(transfer: str) -> None:
+    message = refusal(file_transfer=[transfer])
+    assert message.startswith("file_transfer[0] holds a password")
+    assert "secret" not in message
 
 
 def test_long_values_are_shortened_in_messages() -> None:

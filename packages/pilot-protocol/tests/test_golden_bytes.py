@@ -182,12 +182,18 @@ def the_unit_operations() -> dict[str, Any]:
     plain = NewUnit(UNITS[0], QUEUE, b"<sealed 0>")
     waiting = NewUnit(UNITS[1], QUEUE, b"<sealed 1>", 2, 0, [UNITS[0], "cu-zzzzzz-7"])
     anyway = NewUnit("cu-abcdef-2", QUEUE, b"<sealed 2>", predecessors=[UNITS[0]], run_after_failure=True)
+    data = ["du-aaaaaaaaaaaa", "du-bbbbbbbbbbbb"]
+    with_data = NewUnit(
+        UNITS[0], QUEUE, b"<sealed 3>", predecessors=[UNITS[1]], inputs=data, outputs=["du-cccccccccccc"]
+    )
+    adding = NewUnit(UNITS[1], QUEUE, b"<sealed 4>", run_after_failure=True, outputs=data)
     request = ClaimRequest(PILOT_ID, EPOCH, 7, most_units=20, most_cores=4, reserve=True, control_seen=12)
     reports = [UnitReport(UNITS[0], 1, "R"), UnitReport(UNITS[1], 2, "D", b"<sealed result>")]
     return {
         "submit": unit_ops.submit(
             KEYS, "abcdef", OWNER, [plain, waiting, anyway], {"0123456789ab": b"<template>"}
         ),
+        "submit with data": unit_ops.submit(KEYS, "abcdef", OWNER, [with_data, adding], {}),
         "submit without template": unit_ops.submit(KEYS, "abcdef", PILOT_ID, [plain], {}),
         "claim": unit_ops.claim(KEYS, request),
         "report": unit_ops.report(KEYS, PILOT_ID, EPOCH, reports),
@@ -219,7 +225,10 @@ def the_pilot_operations() -> dict[str, Any]:
 
 def the_reads() -> dict[str, Any]:
     """Commands of all reads."""
-    of_units = (reads.units, reads.descriptions, reads.results, reads.reasons, reads.open_predecessors)
+    of_units = (
+        reads.units, reads.descriptions, reads.results, reads.reasons, reads.open_predecessors, reads.inputs,
+        reads.placements,
+    )  # fmt: skip
     of_sessions = (reads.counts, reads.groups, reads.pilots, reads.attachments, reads.protocol, reads.created)
     return {
         **{read.__name__: read(KEYS, UNITS) for read in of_units},

@@ -20,7 +20,7 @@ from pilot_protocol.keys import (
     shape_of,
 )
 from pilot_protocol.scripts import NAMES, knows_flags, script
-from pilot_protocol.testing.units import Queue
+from pilot_protocol.testing.records import Queue
 
 KEYS = Keys("s-abc")
 

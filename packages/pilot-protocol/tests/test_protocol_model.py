@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from protocol_machine import ProtocolMachine
+from data_machine import DataMachine
 from scripted_session import ServerLink
 
 CHECKED = settings(
@@ -23,6 +23,6 @@ CHECKED = settings(
 @pytest.mark.timeout(300)
 def test_server_and_memory_answer_alike(socket: str) -> None:
     link = ServerLink(socket)
-    machine: type[ProtocolMachine] = type("Machine", (ProtocolMachine,), {"link": link})
+    machine: type[DataMachine] = type("Machine", (DataMachine,), {"link": link})
     run_state_machine_as_test(machine, settings=CHECKED)
     link.client.close()

@@ -226,16 +226,17 @@ def test_what_an_expired_claim_has_reserved_is_given_back_when_the_next_does_not
     assert data.used == 0
 
 
-def test_a_whole_replica_that_has_no_room_for_more_files_is_what_it_was(data: ScriptedData) -> None:
+def test_a_replica_that_has_no_room_for_what_it_lacks_fails(data: ScriptedData) -> None:
     data.want()
     data.claim(40)
     data.settle("D", 40)
     data.want()
     assert data.state == ("Pending", "")
     assert data.claim(101).verdict == "full"
-    assert data.replica == ReplicaRecord(DU, PD, "D", "", 40, "0 of 100 % are used")
-    assert data.state == ("Running", "")
-    assert data.used == 40
+    reason = "0 of 100 % are used"
+    assert data.replica == ReplicaRecord(DU, PD, "F", "", 0, reason)
+    assert data.state == ("Failed", reason)
+    assert data.used == 0
 
 
 def test_a_whole_replica_gets_more_files(data: ScriptedData) -> None:
@@ -282,6 +283,7 @@ def test_states_follow_from_replicas_as_in_python(data: ScriptedData, letters: s
     client.hset(keys.named("data_unit_states"), DU, f"Pending|{wanted}|")
     texts = [f"pd-{number}|{letter}||0|0|0|0|" for number, letter in enumerate(letters)]
     client.hset(keys.named("replicas"), DU, " ".join([*texts, f"{PD}|R|{ME}|0|0|0|0|"]))
+    client.delete(keys.named("asked"))  # those of the last example
     data.settle("D")
     replicas = data.ask(data_ops.replicas, DU)
     assert [replica.letter for replica in replicas] == [*letters, "D"]
@@ -307,7 +309,7 @@ def test_all_keys_live_as_long_as_the_session_and_go_with_it(data: ScriptedData)
     data.claim()
     client, keys = data.session.client, data.keys
     names = [name for name in client.keys("*") if b"data" in name or b"files" in name or b"replicas" in name]
-    assert len(names) == 10
+    assert len(names) == 11
     for name in names:
         client.expire(name, 5)
     client.hset(keys.named("meta"), "renewed", 1)

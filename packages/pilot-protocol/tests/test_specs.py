@@ -44,6 +44,7 @@ UNIT: dict[str, Any] = {
     "max_restarts": 0,
     "input_data": {"du-1": ["*"]},
     "output_data": {"du-2": ["std*"]},
+    "keep_failed_outputs": True,
     "file_transfer": ["a > b"],
     "affinity_datacenter_label": "d",
     "affinity_machine_label": "m",

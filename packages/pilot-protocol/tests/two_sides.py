@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pilot_protocol import pilot_ops, reads, unit_ops
+from pilot_protocol import data_ops, pilot_ops, reads, unit_ops
 from pilot_protocol.errors import CoordinationError
 from pilot_protocol.operation import Operation
 from pilot_protocol.testing import MemorySession
@@ -202,10 +202,20 @@ class TwoSides:
     def check(self) -> None:
         """Both have the same units and pilots; what is in Redis is consistent; nothing moves back."""
         self._check_units()
+        self._check_data()
         for name, pilot in self.memory.pilots.items():
             record = self.link.query(reads.pilot(self.keys, name))
             assert record.get("state", b"").decode() == pilot.state, name
         check_session(self.session, self.awake)
+
+    def _check_data(self) -> None:
+        for name in self.memory.book.data.units:
+            read = data_ops.read_data_unit(self.keys, name)
+            assert self.link.run(read) == self.memory.run(read), name
+        book = self.memory.book.units
+        texts = self.link.client.hgetall(self.keys.named("placements"))
+        placed = {name: unit.placement for name, unit in book.items() if unit.placement}
+        assert {name.decode(): text.decode() for name, text in texts.items()} == placed
 
     def _check_units(self) -> None:
         book = self.memory.book.units

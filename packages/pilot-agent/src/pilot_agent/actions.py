@@ -5,11 +5,14 @@ Actions come in batches, at most one of each kind per executor and event, in the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from .node.orders import EndRecord
+
+if TYPE_CHECKING:
+    from .unit_record import Cause
 
 
 class ReportItem(NamedTuple):
@@ -18,9 +21,9 @@ class ReportItem(NamedTuple):
     Attributes:
         id: The unit.
         attempt: The attempt that this is about.
-        letter: ``R`` running, ``D`` done, ``F`` failed, ``C`` canceled, ``E`` failed by itself (a retry may follow),
+        letter: ``S`` staging, ``R`` running, ``D`` done, ``F`` failed, ``C`` canceled, ``E`` failed by itself (a retry may follow),
             ``L`` cut off, ``U`` never started, ``H`` never started because the agent chose so.
-        reason: Empty for ``R``, ``D``, ``U`` and ``H``, else one of :data:`pilot_protocol.messages.REASONS`. It holds
+        reason: Empty for ``S``, ``R``, ``D``, ``U`` and ``H``, else one of :data:`pilot_protocol.messages.REASONS`. It holds
             even where the END says otherwise: a canceled unit may have exited with 0.
         message: For people; may be empty.
         end: The executor's record; None when there is none.
@@ -81,6 +84,41 @@ class SendSweep:
     sweeps: list[tuple[str, int, int]]
 
 
+class MoveRequest(NamedTuple):
+    """One thing that the mover is asked.
+
+    Attributes:
+        do: ``in``: put input into the folder; ``out``: move output out of it; ``cancel``: give up what was asked;
+            ``release``: the unit has ended. The first two are answered by one :class:`~pilot_agent.events.Moved` each.
+        id: The unit.
+        attempt: The attempt that this is about.
+        folder: Of the unit, absolute; empty where it does not matter, as are the others.
+        data: Patterns of file names by data unit.
+        transfers: Single transfers, as the description has them.
+    """
+
+    do: str
+    id: str
+    attempt: int
+    folder: str = ""
+    data: Mapping[str, Sequence[str]] = {}
+    transfers: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class SendMoves:
+    """Ask the mover for these, in this order."""
+
+    requests: Sequence[MoveRequest]
+
+
+@dataclass(frozen=True)
+class NoteCauses:
+    """Note in the journal what outweighs the ENDs of these units, before that is reported."""
+
+    causes: Sequence[tuple[str, int, Cause]]
+
+
 @dataclass(frozen=True)
 class Report:
     """Tell Redis; to be answered by one :class:`~pilot_agent.events.ReportConfirmed`. Never two at a time."""
@@ -123,4 +161,16 @@ class Finish:
     reason: str
 
 
-Action = Union[SendRetract, SendStart, SendPlace, SendSignal, SendSweep, Report, Claim, WakeAt, Finish]
+Action = Union[
+    SendRetract,
+    SendStart,
+    SendPlace,
+    SendSignal,
+    SendSweep,
+    SendMoves,
+    NoteCauses,
+    Report,
+    Claim,
+    WakeAt,
+    Finish,
+]

@@ -19,15 +19,18 @@ from .coordination_parts import Parts
 from .core import AgentCore, CoreSettings
 from .exit_codes import ENDED, PILOT_ENDED, REFUSED
 from .fleet import Fleet
-from .head import Head, journal_of
+from .head import Head
 from .intake import Intake
+from .journal_keeper import journal_of
 from .lrms.allocation import tell_restart
 from .lrms.local import LocalNode
+from .node.surroundings import unit_base_environment
 from .outcome import Outcome, ServerClock
 from .pilot_record import record_of
 from .redis_link import RedisLink
 from .resources import Resources, find_resources
 from .scheduler.slots import NodeSpec
+from .spawn.end_signals import hold_back_end_signals
 from .spawn.prctl import become_subreaper
 from .way import choose_way
 
@@ -75,18 +78,19 @@ async def _serve(config: AgentConfig, resources: Resources) -> None:
     parts = Parts(
         RedisLink(way.url, _REPLY_TIMEOUT_S, way.open),
         seal,
-        Intake(seal, config.pilot, str(config.sandbox)),
+        Intake(seal, config.pilot, str(config.sandbox), unit_base_environment(os.environ)),
         Outcome(seal, clock, [each.name for each in nodes]),
         clock,
     )
     # The loop's clock is time.monotonic, too.
     specs = [_spec(node, config.executors), *(_spec(far.node, 1) for far in fleet.nodes)]
     core = AgentCore(specs, CoreSettings(end_s=resources.end_s, grace_s=config.grace_s))
-    head = Head(config, core, fleet, node, record_of(config, resources), way.pids)
+    head = Head(config, core, fleet, node, record_of(config, resources), way)
     try:
         await head.run(secrets.token_hex(8), parts)
     finally:
         way.close()
+        hold_back_end_signals()  # one that comes late changes nothing about how it has ended
 
 
 def _spec(node: LocalNode, executors: int) -> NodeSpec:

@@ -10,12 +10,15 @@ from collections.abc import Iterator
 
 _UNCHECKED = (1).to_bytes(4, "little")
 """Says that byte code belongs to its source by a hash, which is not looked at (PEP 552); times in an archive are no use."""
+_DATA = "data/"
+"""Folder of what only the mover imports. It stays source: a pilot without data does not wait for that to be compiled, and a Python
+that is too old for it cannot."""
 _FAST = 1
 """Level of compression: a pilot waits."""
 
 
 def with_byte_code(archive: bytes, path: str, *, room: int) -> bytes:
-    """Return an archive of the same files, whose sources tracebacks show, and of their byte code for this Python.
+    """Return an archive of the same files, whose sources tracebacks show, and of the agent's byte code for this Python.
 
     Args:
         archive: A zip file.
@@ -33,7 +36,7 @@ def with_byte_code(archive: bytes, path: str, *, room: int) -> bytes:
 
 def _files(name: str, content: bytes, path: str) -> Iterator[tuple[str, bytes]]:
     yield name, content
-    if name.endswith(".py"):
+    if name.endswith(".py") and not name.startswith(_DATA):
         code = compile(content, f"{path}/{name}", "exec", dont_inherit=True)
         head = importlib.util.MAGIC_NUMBER + _UNCHECKED + importlib.util.source_hash(content)
         yield f"{name}c", head + marshal.dumps(code)

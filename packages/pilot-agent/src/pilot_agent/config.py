@@ -23,6 +23,7 @@ DEFAULT_GRACE_S = 10.0
 DEFAULT_LOST_TIMEOUT_S = 600.0
 DEFAULT_FIRST_PATIENCE_S = 30.0
 DEFAULT_NODE_PATIENCE_S = 60.0
+DEFAULT_MOVER_TRANSFERS = 4
 MOST_EXECUTORS = 2
 
 
@@ -68,6 +69,10 @@ class AgentConfig:
     """Family of launchers for MPI units; empty: the first that is found."""
     mpi_srun_type: str = ""
     """What `srun --mpi=` is given; empty: nothing."""
+    cache_mb: int = 0
+    """Most room for input that units share, in the sandbox; 0: what the disk has."""
+    mover_transfers: int = DEFAULT_MOVER_TRANSFERS
+    """For how many units data is moved at once."""
     tunnel: TunnelTarget | None = None
     """The way to Redis; None: the coordination URL is reached from here."""
 
@@ -120,6 +125,8 @@ def read_config(path: Path) -> AgentConfig:
         node_patience_s=_number(options, "node_patience_s", DEFAULT_NODE_PATIENCE_S, least=1.0),
         mpi_launcher=_text(options, "mpi_launcher", default="auto").replace("auto", ""),
         mpi_srun_type="" if options.get("mpi_srun_type") is None else _text(options, "mpi_srun_type"),
+        cache_mb=_whole(options, "cache_mb", default=0),
+        mover_transfers=_whole(options, "mover_transfers", default=DEFAULT_MOVER_TRANSFERS, least=1),
         tunnel=_tunnel(content),
     )
 

@@ -36,6 +36,10 @@ class Hooks:
     """Hands an event to the core."""
     held: Callable[[], Sequence[tuple[str, int]]]
     """Units and attempts that the agent holds."""
+    registered: Callable[[str], None]
+    """Called with each new epoch."""
+    needed: Callable[[], None]
+    """Called when replicas are asked for that the mover may make."""
     confirmed: Callable[[Sequence[ReportItem], str], None]
     """Called with the reports that Redis answered, before the core hears of it."""
     said_lately: Callable[[], Sequence[ReportItem]]

@@ -50,12 +50,10 @@ class Coordinator:
     def __init__(self, config: AgentConfig, instance: str, parts: Parts, hooks: Hooks) -> None:
         self._config, self._instance, self._parts, self._hooks = config, instance, parts, hooks
         self._keys = Keys(config.session)
-        self._epoch = ""
-        self._boot = ""
+        self._epoch = self._boot = ""
         self._connected = asyncio.Event()
-        self._registered = self._synced = False
+        self._registered = self._synced = self._beat_due = False
         self._must_repeat = False  # what a server that has forgotten it must hear before all else
-        self._beat_due = False
         self._contact = contact_for(config)
         self._claim: Claim | None = None
         self._claim_number = 0
@@ -179,6 +177,7 @@ class Coordinator:
         reply = await self._parts.link.run(operation)
         self._epoch = reply.epoch
         self._registered = True
+        self._hooks.registered(self._epoch)
         self._lease.renewed(asked)
         self._parts.clock.learn(reply.server_ms, time.time())
         logger.info("pilot.registered epoch=%s", self._epoch, extra={"action": "pilot.registered"})
@@ -221,9 +220,10 @@ class Coordinator:
         self._beat_due = False
         self._lease.renewed(asked)
         self._parts.clock.learn(reply.server_ms, time.time())
-        if reply.must_sync:
-            self._synced = False
+        self._synced = self._synced and not reply.must_sync
         self._controls.obey(reply.controls)
+        if reply.replicas_are_asked:
+            self._hooks.needed()
 
     def _want_beat(self) -> None:
         self._beat_due = True

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Union
 
 from .actions import ReportItem
+from .unit_data import UnitData
 
 
 class UnitRequest(Protocol):
@@ -64,12 +65,14 @@ class ClaimedUnit(NamedTuple):
             ``cores`` (core numbers on the first node; None for a chained order), ``gpus`` (their ids there) where GPUs
             were asked for, ``alone`` where no chained unit may start on its cores when it ends, and for an MPI unit
             ``ranks``: node, core numbers and GPU ids of each rank.
+        data: What is moved in before it starts and out after it has ended; None for a unit without data.
     """
 
     id: str
     attempt: int
     spec: UnitRequest
     order: dict[str, Any]
+    data: UnitData | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,23 @@ class Swept:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """The mover's answer to a request of an attempt.
+
+    Attributes:
+        unit_id: The unit.
+        attempt: Its attempt.
+        did: ``in`` or ``out``.
+        error: Why it could not be done; empty if it was.
+    """
+
+    unit_id: str
+    attempt: int
+    did: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
 class ReportConfirmed:
     """Redis answered the report that was under way.
 
@@ -124,7 +144,10 @@ class ReportConfirmed:
 
 @dataclass(frozen=True)
 class ReportsFound:
-    """Reports that are not the core's own: ends found in the journal after a restart."""
+    """Reports that are not the core's own: ends found in the journal after a restart.
+
+    Those that say what is to be delivered are delivered first, like any other.
+    """
 
     items: Sequence[ReportItem]
 
@@ -241,6 +264,7 @@ Event = Union[
     UnitsClaimed,
     ExecutorEvents,
     Swept,
+    Moved,
     ReportConfirmed,
     ReportsFound,
     CancelRequested,

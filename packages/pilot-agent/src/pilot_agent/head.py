@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable
 
 from pilot_protocol import pilot_ops
@@ -22,23 +21,24 @@ from .config import AgentConfig
 from .coordination_parts import Hooks, Parts
 from .coordinator import Coordinator
 from .core import AgentCore
-from .core.endings import judge
 from .executors import Executors
 from .fleet import Fleet
 from .job_signals import JobSignals
-from .journal import DURABILITY_WINDOW_S, Recovery
-from .journal_keeper import Handed, JournalKeeper
+from .journal import DURABILITY_WINDOW_S
+from .journal_keeper import Handed, JournalKeeper, journal_of
 from .lrms.local import LocalNode
+from .mover_link import MoverLink, greeting
 from .node_names import NodeNames
 from .pilot_record import sizes_of
+from .recovered_ends import known_ends, reports_of
 from .spawn.end_signals import END_SIGNALS
 from .unit_record import CHAINED, PLACED, SWEEPING, Cause
+from .way import Way
 
 logger = logging.getLogger(__name__)
 
 _STOP_PATIENCE_S = 3.0
 _ENDS = frozenset("DFCELUH")
-_AGENT_DIED = Cause("L", "lost", "the agent died while it ran")
 
 
 class Head:
@@ -50,7 +50,7 @@ class Head:
         fleet: The other nodes, those that have come.
         node: What the agent holds of this one.
         record: What the pilot's record in Redis says about this agent, beside the sizes of its nodes.
-        others: Returns children of this process that are no executor's.
+        way: How this process reaches Redis; None: straight.
     """
 
     def __init__(
@@ -60,23 +60,23 @@ class Head:
         fleet: Fleet,
         node: LocalNode,
         record: Mapping[str, str],
-        others: Callable[[], Collection[int]] = tuple,
+        way: Way | None = None,
     ) -> None:
         self._config, self._core, self._record = config, core, record
         self._fleet = fleet
         self._nodes = [node, *(far.node for far in fleet.nodes)]
         self._names = NodeNames(self._nodes, config.executors, config.mpi)
-        journal = journal_of(config.sandbox)
-        self._journal = JournalKeeper(journal, self._handed, max(DURABILITY_WINDOW_S, config.lease_s))
+        kept_s = max(DURABILITY_WINDOW_S, config.lease_s)
+        self._journal = JournalKeeper(journal_of(config.sandbox), self._handed, kept_s)
         is_in_job = record.get("lrms", "local") != "local"
         self._signals = JobSignals(self.dispatch, self._was_asked_to_end, is_in_job=is_in_job)
-        places = (str(config.sandbox), journal, config.lifeline_fd)
-        self._executors = Executors(*places, self._signals.take, others, core.table.mpi_units_on)
+        way = way or Way(config.coordination_url)
+        self._mover = MoverLink(greeting(config, way.url), config.sandbox / "mover.log", self.dispatch)
+        self._executors = self._executors_of(way)
         self._coordinator: Coordinator | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._happened: deque[events.Event] = deque()
-        self._came_back: Counter[tuple[str, int]] = Counter()
-        """How often executors have given units back, by unit and attempt."""
+        self._came_back = Counter[tuple[str, int]]()  # how often executors have given units back, by attempt
         self._asked_s: float | None = None
         """When the report under way was made, if it holds all ends that were known."""
         self._complete_s = 0.0
@@ -89,11 +89,23 @@ class Head:
                 action.executor, "retract", action.unit_ids
             ),
             actions.SendSweep: lambda action: self._executors.send(action.executor, "sweep", action.sweeps),
+            actions.SendMoves: lambda action: self._mover.ask(action.requests),
+            actions.NoteCauses: lambda action: self._write(lambda: self._journal.note_causes(action.causes)),
             actions.Report: self._report,
             actions.Claim: lambda action: self._require_coordinator().claim(action),
             actions.WakeAt: self._wake_at,
             actions.Finish: self._finish,
         }
+
+    def _executors_of(self, way: Way) -> Executors:
+        """Return the executors; when one is lost, what keeps the way open is not taken for its, nor is the mover."""
+        config = self._config
+        places = (str(config.sandbox), journal_of(config.sandbox), config.lifeline_fd)
+
+        def others() -> tuple[int, ...]:
+            return (*way.pids(), *self._mover.pids())
+
+        return Executors(*places, self._signals.take, others, self._core.table.mpi_units_on)
 
     def _require_coordinator(self) -> Coordinator:
         if self._coordinator is None:
@@ -120,7 +132,15 @@ class Head:
             PilotError: As :meth:`Coordinator.run`.
         """
         recovery = self._journal.recover()
-        hooks = Hooks(self.dispatch, self._core.held, self._confirmed, self._said_lately, self._status)
+        hooks = Hooks(
+            self.dispatch,
+            self._core.held,
+            self._mover.know,
+            self._mover.serve,
+            self._confirmed,
+            self._said_lately,
+            self._status,
+        )
         self._coordinator = Coordinator(self._config, instance, parts, hooks)
         tasks = [
             asyncio.ensure_future(self._coordinator.run()),
@@ -131,12 +151,13 @@ class Head:
             self._executors.start(self._config.executors, self._fleet)
             for number in END_SIGNALS:
                 asyncio.get_running_loop().add_signal_handler(number, self._terminate)
-            self.dispatch(events.ReportsFound(_reports_of(recovery)))
+            self.dispatch(events.ReportsFound(reports_of(recovery)))
             await _first_of(tasks)
         finally:
             for task in tasks:
                 task.cancel()
             self._coordinator.close()
+            await self._mover.stop(_STOP_PATIENCE_S)
             await self._executors.stop(_STOP_PATIENCE_S)
             await parts.link.close()
             self._journal.close()
@@ -227,7 +248,9 @@ class Head:
     def _report(self, action: actions.Report) -> None:
         reports = self._core.table.reports
         is_complete = not reports.outbox and not reports.held_back
-        self._asked_s = asyncio.get_running_loop().time() if is_complete else None
+        # What is being delivered is not reported yet, and all that ended after it may stand beside it in the journal.
+        oldest_s = self._core.table.deliveries.oldest_s
+        self._asked_s = min(asyncio.get_running_loop().time(), oldest_s) if is_complete else None
         self._require_coordinator().report(action)
 
     def _confirmed(self, items: Sequence[actions.ReportItem], outcomes: str) -> None:
@@ -247,15 +270,17 @@ class Head:
 
     def _said_lately(self) -> list[actions.ReportItem]:
         recovery = self._journal.recover()
-        return _known(recovery.confirmed, recovery)
+        return known_ends(recovery.confirmed, recovery)
 
     def _status(self) -> dict[str, str]:
         lost = self._executors.lost_nodes()
         present = [node.name for node in self._nodes if node.name not in lost]
+        unit_s = self._core.scheduler.rates.unit_s
         return {
             **self._record,
             **sizes_of(self._core.capacity(), present),
             "free_cores": str(self._core.free_cores),
+            **({} if unit_s is None else {"unit_s": f"{unit_s:.6g}"}),
         }
 
     def _wake_at(self, action: actions.WakeAt) -> None:
@@ -268,29 +293,8 @@ class Head:
         self._require_coordinator().end(pilot_ops.PilotEnd(action.state, action.reason))
 
 
-def journal_of(sandbox: Path) -> str:
-    """Return the folder of a pilot's journal."""
-    return str(sandbox / "journal")
-
-
 async def _first_of(tasks: Sequence[asyncio.Future[None]]) -> None:
     """Wait until one task ends; an error of any is raised here."""
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         task.result()
-
-
-def _reports_of(recovery: Recovery) -> list[actions.ReportItem]:
-    """Return what a restarted head tells first: known ends, and units of which nobody knows what became of them."""
-    lost = [actions.ReportItem(*unit, *recovery.causes.get(unit, _AGENT_DIED)[:3]) for unit in recovery.lost]
-    return _known(recovery.ended, recovery) + [item for item in lost if item.letter]
-
-
-def _known(ends: Mapping[tuple[str, int], Any], recovery: Recovery) -> list[actions.ReportItem]:
-    items = []
-    for unit, end in ends.items():
-        written = recovery.causes.get(unit)
-        verdict = judge(end, Cause(*written) if written else None)
-        if verdict.letter:
-            items.append(actions.ReportItem(*unit, verdict.letter, verdict.reason, verdict.message, end))
-    return items

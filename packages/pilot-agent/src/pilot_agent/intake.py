@@ -17,6 +17,7 @@ from pilot_protocol.unit_ops import LeasedUnit
 
 from .actions import ReportItem
 from .events import ClaimedUnit
+from .intake_data import data_of
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +34,16 @@ class Intake:
         seal: The session's.
         pilot: The pilot's id, which units find in ``PILOT_ID``.
         sandbox: The pilot's folder, absolute.
+        environment: What units inherit.
     """
 
-    def __init__(self, seal: Seal, pilot: str, sandbox: str) -> None:
+    def __init__(
+        self, seal: Seal, pilot: str, sandbox: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._seal = seal
         self._pilot = pilot
         self._sandbox = sandbox
+        self._environment = environment or {}
         self._templates: dict[str, dict[str, Any]] = {}
 
     async def learn_templates(self, units: Sequence[LeasedUnit], fetch: FetchTemplates) -> None:
@@ -80,7 +85,12 @@ class Intake:
             raise ProtocolError(
                 f"this agent runs units of single and mpi, {unit.id} is one of {spec.spmd_variation!r}"
             )
-        return ClaimedUnit(unit.id, unit.attempt, spec, self._order(unit, payload, spec))
+        order = self._order(unit, payload, spec)
+        data = data_of(spec, order, self._sandbox, self._environment)
+        if data is not None:
+            order["folder"] = data.folder
+            order["deliver"] = data.delivery()
+        return ClaimedUnit(unit.id, unit.attempt, spec, order, data)
 
     def _order(self, unit: LeasedUnit, payload: Mapping[str, Any], spec: UnitSpec) -> dict[str, Any]:
         own = dict(payload.get("environment", ()))

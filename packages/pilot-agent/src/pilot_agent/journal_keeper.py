@@ -12,6 +12,7 @@ import os
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Callable, NamedTuple
 
 from pilot_protocol.errors import SubmissionError
@@ -20,6 +21,11 @@ from .journal import DURABILITY_WINDOW_S, JournalWriter, Recovery, read_records,
 from .unit_record import Cause
 
 UnitAttempt = tuple[str, int]
+
+
+def journal_of(sandbox: Path) -> str:
+    """Return the folder of a pilot's journal."""
+    return str(sandbox / "journal")
 
 
 class Handed(NamedTuple):

@@ -49,6 +49,8 @@ class Rates:
 
     def __init__(self) -> None:
         self._widths: dict[int, _WidthRate] = {}
+        self.unit_s: float | None = None
+        """How long units ran lately, whatever their width; None before one has ended."""
 
     def resume(self, width: int, now_s: float) -> None:
         """Note that units of ``width`` run again after none did: idle time says nothing about speed."""
@@ -59,8 +61,15 @@ class Rates:
             rate.per_s = rate.at(now_s)
             rate.noted_s = now_s
 
+    def note_run(self, count: int, run_s: float) -> None:
+        """Note that ``count`` units have ended, which ran ``run_s`` in all, if nothing else about them counts."""
+        mean = max(run_s, 0.0) / count
+        weight = 0.0 if self.unit_s is None else _KEPT**count
+        self.unit_s = mean * (1.0 - weight) + (self.unit_s or 0.0) * weight
+
     def note(self, width: int, count: int, run_s: float, now_s: float) -> None:
         """Note that ``count`` units of ``width`` have ended, which ran ``run_s`` in all."""
+        self.note_run(count, run_s)
         rate = self._widths.get(width)
         if rate is None:
             rate = self._widths[width] = _WidthRate(now_s)

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 
 from .exit_codes import FINAL_CODES, RESTARTS_USED_UP
-from .spawn.end_signals import END_SIGNALS, ignore_end_signals
+from .spawn.end_signals import END_SIGNALS, hold_back_end_signals
 from .spawn.leftovers import are_gone_within
 from .spawn.prctl import become_subreaper
 from .spawn.process_tree import kill_descendants
@@ -53,7 +53,7 @@ class Supervisor:
         try:
             return self._run_heads()
         finally:
-            ignore_end_signals()  # one that comes late changes nothing about how it has ended
+            hold_back_end_signals()  # one that comes late changes nothing about how it has ended
 
     def _run_heads(self) -> int:
         while True:

@@ -2,13 +2,14 @@
 
 Invariant: a unit is in exactly one phase, and the phase says where else it is kept:
 
+    STAGING     among those whose input is on its way: no cores, and not in the queue for any
     WAITING     in the waiting queue
     CONFIRMING  on a slot, waiting for Redis to confirm that it may start (at-most-once units)
     CHAINED     with an executor, to start on the cores of the next unit of its width that ends there
     PLACED      on a slot, its executor was told: it runs, or will before the executor reads anything else
     SWEEPING    on its slot, ended on its first node; the others see to it that nothing is left of it there
     ASIDE       among those that the pilot will not start, until it goes back to Redis
-    GONE        nowhere
+    GONE        nowhere; its end may have to wait until its output is delivered
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import Any, Final, NamedTuple
 from .events import ClaimedUnit, UnitRequest
 from .node.orders import EndRecord
 from .scheduler.placement import WHOLE_NODES, Placement, Shape
+from .unit_data import UnitData
 
+STAGING: Final = "staging"
 WAITING: Final = "waiting"
 CONFIRMING: Final = "confirming"
 CHAINED: Final = "chained"
@@ -52,7 +55,7 @@ class UnitRecord:
     """One attempt of a unit. Mutable and slotted: there are thousands per second."""
 
     __slots__ = (
-        "arrival", "attempt", "cause", "end", "executor", "far_executors", "guest_of", "id", "is_alone", "is_chainable", "is_mpi",
+        "arrival", "attempt", "cause", "data", "end", "executor", "far_executors", "guest_of", "id", "is_alone", "is_chainable", "is_mpi",
         "is_once", "is_reported", "is_retracting", "is_told_to_end", "newer", "order", "overtaken", "phase",
         "placement", "rank", "running_s", "shape", "sweeps", "timers", "walltime_s",
     )  # fmt: skip
@@ -64,6 +67,7 @@ class UnitRecord:
         self.attempt = unit.attempt
         self.order: dict[str, Any] | None = unit.order
         """None once the executor has it for good."""
+        self.data: UnitData | None = unit.data  # what is moved in and out for it
         self.shape = shape = _shape_of(spec)
         self.is_mpi = spec.is_mpi
         self.is_alone = spec.is_mpi or shape.policy == WHOLE_NODES
@@ -95,8 +99,7 @@ class UnitRecord:
         """Entries of its own among the deadlines."""
         self.end: EndRecord | None = None
         """How it ended on its first node, while its other nodes are being swept."""
-        self.sweeps: dict[int, int] = {}
-        """Answers to sweeps that are missing, by executor."""
+        self.sweeps: dict[int, int] = {}  # answers to sweeps that are missing, by executor
         self.newer: ClaimedUnit | None = None
         """A later attempt, which waits until this one is gone."""
 

@@ -1,7 +1,8 @@
 """The agent in one file: a zip archive that any Python of the right age runs, on a target where nothing is installed.
 
 It holds the agent, the protocol and redis-py as they are installed beside the client, so that both ends always fit
-together. The invariant: the same content makes the same bytes, and a file under a bundle's name is that bundle, whole.
+together. Where pilot-data is installed, too, what moves files for units comes along, in a folder of its own: the agent itself
+starts without it. The invariant: the same content makes the same bytes, and a file under a bundle's name is that bundle, whole.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ _CARRIED = {
 }
 """Packages by distribution."""
 
+_DATA = "data/"
+"""Folder of what only the mover of files needs."""
+_FOR_DATA = ("pilot_data", "pilot_session", "redis")
+"""Packages there; the agent gets along with less of redis-py."""
+
 _SUFFIXES = (".py", ".lua")
 
 # The clients of redis-py are two thirds of it, and cost 0.2 s of compiling at a start from an archive, which keeps no
@@ -42,6 +48,7 @@ _LEFT_OUT = re.compile(
     r"|redis/(asyncio/)?(client|cluster|sentinel|lock)\.py"
     r"|redis/(asyncio/)?__init__\.py"
     r"|pilot_protocol/testing/.*"
+    r"|data/pilot_data/((testing|cli)/.*|__main__\.py)"
 )
 _REPLACED = dict.fromkeys(
     ("redis/__init__.py", "redis/asyncio/__init__.py"),
@@ -90,7 +97,7 @@ def build(folder: Path) -> Bundle:
         SubmissionError: A package to carry is not installed, or the folder cannot be written to.
     """
     distributions = {name: _distribution(name) for name in _CARRIED}
-    data = _archive(_content(distributions))
+    data = _archive(_content(distributions, _found("pilot-data")))
     digest = hashlib.sha256(data).hexdigest()
     version = distributions["pilot-agent"].version
     least_python = max(map(_least_python, distributions.values()))
@@ -112,26 +119,39 @@ def _distribution(name: str) -> metadata.Distribution:
         ) from error
 
 
+def _found(name: str) -> metadata.Distribution | None:
+    try:
+        return metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def _least_python(distribution: metadata.Distribution) -> tuple[int, int]:
     found = _LEAST_PYTHON.search(distribution.metadata["Requires-Python"] or "")
     return (int(found[1]), int(found[2])) if found else (3, 0)
 
 
-def _content(distributions: Mapping[str, metadata.Distribution]) -> dict[str, bytes]:
+def _content(
+    distributions: Mapping[str, metadata.Distribution], data: metadata.Distribution | None
+) -> dict[str, bytes]:
     """Return all that goes into the archive, by name."""
     content = dict(_REPLACED)
     for name, distribution in distributions.items():
         content.update(_modules(_CARRIED[name]))
         content.update(_about(distribution))
+    if data is not None:
+        content.update(_about(data))
+        for package in _FOR_DATA:
+            content.update(_modules(package, _DATA))
     return {**content, "__main__.py": content[_MAIN]}
 
 
-def _modules(package: str) -> Iterator[tuple[str, bytes]]:
+def _modules(package: str, below: str = "") -> Iterator[tuple[str, bytes]]:
     root = _folder_of(package)
     for folder, _, files in os.walk(root):
         for file in files:
             path = Path(folder, file)
-            name = f"{package}/{path.relative_to(root).as_posix()}"
+            name = f"{below}{package}/{path.relative_to(root).as_posix()}"
             if name.endswith(_SUFFIXES) and not _LEFT_OUT.fullmatch(name):
                 yield name, path.read_bytes()
 

@@ -1,7 +1,9 @@
-"""The service that takes compute units and lets pilots run them, each where there is room first."""
+"""The service that brings compute units, data units and pilots together, each where there is room first."""
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, final
@@ -9,25 +11,28 @@ from typing import Any, final
 from pilot_protocol.errors import DescriptionError, StateError
 from pilot_protocol.states import State
 from pilot_session.argument_checks import seconds
+from pilot_session.coordination_url import is_id, parse_object_url
 from pilot_session.getters import Getters
 from pilot_session.identifiers import new_id
 
 from .completion import Completion, Counts, Show, wait_for_owner
 from .compute_unit import ComputeUnit
+from .data_side import DataSide
 from .following import follow_pilots, follow_unit, follow_units
-from .open_sessions import choose, default, find, newest_default
+from .open_sessions import choose, default, find, join, newest_default
 from .owned_units import OwnedUnits
 from .pilot_compute import PilotCompute
 from .pilot_compute_service import PilotComputeService
-from .pilot_data_door import METHODS, refuse_method
 from .progress import ProgressLine
 from .session import Session
 from .tracker import NO_UNITS
 
 
 @final
-class ComputeDataService(Getters):
-    """Takes compute units; the pilots of the services that were added run them. A context manager that cancels.
+class ComputeDataService(DataSide, Getters):
+    """Takes compute units and data units; pilots and Pilot-Data of the services that were added run and keep them.
+
+    A context manager that cancels.
 
     Args:
         coordination_url: The Redis server; by default the session of the first service that is added. The `url` of a
@@ -54,6 +59,7 @@ class ComputeDataService(Getters):
             isinstance(coordination_url, str) and "cds=" in coordination_url
         ):  # the place of BigJob's only argument
             coordination_url, cds_url = None, coordination_url
+        super().__init__()
         self._id = new_id("cds")
         self._units: OwnedUnits | None = None
         self._is_canceled = False
@@ -85,13 +91,16 @@ class ComputeDataService(Getters):
     @property
     def details(self) -> dict[str, Any]:
         """``id``, ``url``, ``state``, ``counts``, and the ids of the services and the ``pilots`` that are used."""
-        tracker = self._session.tracker
+        session = self._session
+        tracker = session.tracker
+        attached = tracker.attachments.get(self.id, set())
         return {
             "id": self.id,
             "url": self.url,
             "state": self.state,
             "counts": dict(self.counts),
-            "pilot_compute_services": sorted(tracker.attachments.get(self.id, ())),
+            "pilot_compute_services": sorted(name for name in attached if is_id("pcs", name)),
+            "pilot_data_services": self._data_services(session),
             "pilots": [pilot.id for pilot in tracker.pilots_for(self.id)],
         }
 
@@ -102,17 +111,9 @@ class ComputeDataService(Getters):
             CoordinationError: The server cannot be reached.
             DescriptionError: The service lives in another session.
         """
-        theirs = pilot_compute_service.session
-        if self._units is None:
-            self._join(theirs)
-        ours = self._session
-        if theirs is not ours:
-            raise DescriptionError(
-                f"{pilot_compute_service.id} lives in session {theirs.id} at {theirs.url.public()}, {self.id} in "
-                f"session {ours.id} at {ours.url.public()}; create both with the same coordination URL and session",
-                key="pilot_compute_service",
-            )
-        ours.store.attach(pilot_compute_service.id, self.id, attached=True)
+        theirs = pilot_compute_service
+        session = self._session_of(theirs.id, theirs.url)
+        session.store.attach(theirs.id, self.id, attached=True)
 
     def remove_pilot_compute_service(self, pilot_compute_service: PilotComputeService) -> None:
         """Give the pilots of a service no more of this service's units; what they have taken, they run.
@@ -153,8 +154,7 @@ class ComputeDataService(Getters):
             DescriptionError: A key or a value is not allowed, or a unit is larger than every pilot.
             StateError: The service was canceled.
         """
-        if self._is_canceled:
-            raise StateError(f"{self.id} was canceled: it takes no more compute units; create another one")
+        self._check_open("compute units")
         return self._own_units().submit(descriptions)
 
     def list_pilot_compute(self) -> list[PilotCompute]:
@@ -196,17 +196,18 @@ class ComputeDataService(Getters):
         return Completion(self._session, chosen).within(seconds(timeout))
 
     def wait(self, timeout: float | None = None, *, progress: Show | bool | None = None) -> bool:
-        """Wait until all units have ended.
+        """Wait until all compute units have ended and no data unit is Pending any more.
 
-        Units that other processes have submitted to this service by now are waited for, too. It also returns, with a
-        RuntimeWarning, when every pilot that could run the rest has ended, none was created, or all are too small.
+        Those that other processes have submitted to this service by now are waited for, too. It also returns, with a
+        RuntimeWarning, when every pilot that could run the rest has ended, none was created, or all are too small, or when
+        nobody adds files to the data units that the rest read.
 
         Args:
             timeout: Seconds; without end by default.
             progress: Called with `counts` whenever they change; True for a line on standard error.
 
         Returns:
-            Whether all units have ended.
+            Whether that is so.
 
         Raises:
             CoordinationError: Redis refuses this session for good.
@@ -214,11 +215,16 @@ class ComputeDataService(Getters):
         limit_s = seconds(timeout)
         if self._units is None:
             return True
+        deadline = math.inf if limit_s is None else time.monotonic() + limit_s
         show = ProgressLine() if progress is True else progress or None
-        return wait_for_owner(self._session, self.id, limit_s, show)
+        if not wait_for_owner(self._session, self.id, limit_s, show):
+            return False
+        return self._wait_for_data(None if limit_s is None else max(0.0, deadline - time.monotonic()))
 
     def cancel(self) -> None:
-        """Cancel the units that have not ended, whoever submitted them, and let go of the pilots, which go on.
+        """Cancel the compute units that have not ended, whoever submitted them, and let go of the services.
+
+        Pilots and Pilot-Data go on, and data units stay.
 
         Raises:
             CoordinationError: The server cannot be reached.
@@ -240,11 +246,6 @@ class ComputeDataService(Getters):
     ) -> None:
         self.cancel()
 
-    def __getattr__(self, name: str) -> Any:
-        if name in METHODS:
-            raise refuse_method(name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-
     def __repr__(self) -> str:
         return f"<ComputeDataService {self.id} {self.state}>"
 
@@ -252,6 +253,23 @@ class ComputeDataService(Getters):
     def _session(self) -> Session:
         """The session, joined by now: that of the newest service without a session of its own, else the default."""
         return self._own_units().session
+
+    def _session_of(self, service: str, url: str) -> Session:
+        theirs = parse_object_url(url)
+        if self._units is None:
+            self._join(join(theirs.session))
+        ours = self._session
+        if theirs.session != ours.id:
+            raise DescriptionError(
+                f"{service} lives in session {theirs.session} at {theirs.coordination.public()}, {self.id} in session "
+                f"{ours.id} at {ours.url.public()}; create both with the same coordination URL and session",
+                key=f"pilot_{'data' if service.startswith('pds') else 'compute'}_service",
+            )
+        return ours
+
+    def _check_open(self, what: str) -> None:
+        if self._is_canceled:
+            raise StateError(f"{self.id} was canceled: it takes no more {what}; create another one")
 
     def _own_units(self) -> OwnedUnits:
         return self._units or self._join(newest_default() or default())
@@ -265,3 +283,4 @@ class ComputeDataService(Getters):
         follow_pilots(session)
         follow_units(session, self.id)
         self._join(session)
+        self._serve_again(session)

@@ -77,7 +77,8 @@ class ComputeUnit(Getters):
         """Everything about the unit, read from Redis.
 
         ``description``, ``pilot``, ``node``, ``cores``, ``attempts``, ``exit_code``, ``signal``, ``reason`` (of a
-        pending unit: what it waits for), ``message``, ``working_directory``, ``submitted``, ``started``, ``ended`` and
+        pending unit: what it waits for), ``message``, ``placement`` (of a unit with ``input_data``: which site was chosen,
+        why, and what had to be moved), ``working_directory``, ``submitted``, ``started``, ``ended`` and
         ``timestamps`` (seconds since 1970 by the server's clock), ``usage``, and BigJob's keys. None where there is
         nothing to say yet.
 

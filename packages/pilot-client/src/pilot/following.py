@@ -11,7 +11,7 @@ from pilot_protocol import reads
 from pilot_protocol.errors import StateError
 from pilot_protocol.operation import BATCH
 from pilot_protocol.specs import PilotSpec
-from pilot_protocol.states import State
+from pilot_protocol.states import State, UnitLetter
 from pilot_session.coordination_url import is_id
 
 from .pilot_details import open_pilot_description, read_pilot_record
@@ -80,6 +80,7 @@ def _read(session: Session, group: UnitGroup, numbers: list[int]) -> set[int]:
     records = session.query(reads.units(session.keys, [group.unit_id(number) for number in numbers]))
     found = {number: record.letter for number, record in zip(numbers, records, strict=True) if record}
     group.shapes.update(Shape.of(queue) for queue in {record.queue for record in records if record})
+    group.reads_data = group.reads_data or UnitLetter.WAITING in found.values()
     session.tracker.settle(group, found.items())
     return set(found)
 

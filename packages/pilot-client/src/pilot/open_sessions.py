@@ -1,34 +1,19 @@
 """The sessions that this process has open, and how a service finds its own.
 
-The invariant: one session object per session, and one default session per server.
+The invariant: one session object per session, and one default session per server, see `pilot_session.shared_sessions`.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-
 from pilot_protocol.errors import DescriptionError
 from pilot_session import coordination_url
 from pilot_session.coordination_url import ObjectUrl
-from pilot_session.session_file import SessionFiles
+from pilot_session.shared_sessions import shared
 
 from .config import ClientConfig
 from .session import Session
 
-_lock = threading.RLock()
 _open: dict[str, Session] = {}
-_defaults: dict[str, Session] = {}
-"""By the server's URL without credentials; empty for the embedded server. The newest comes last."""
-
-
-def _renew_lock() -> None:
-    """Take another lock, in a forked child: a thread of the parent may have held the old one."""
-    global _lock  # noqa: PLW0603 - the module is the registry
-    _lock = threading.RLock()
-
-
-os.register_at_fork(after_in_child=_renew_lock)
 
 
 def choose(url: str | None, session: Session | str | None) -> Session:
@@ -58,19 +43,15 @@ def default(url: str | None = None) -> Session:
     """Return the session that services with this URL share, and make it when it is the first use."""
     given = url or ClientConfig.from_environment().coordination_url
     place = coordination_url.parse(given).public() if given else ""
-    with _lock:
-        known = _defaults.get(place)
-        if known is None or not known.is_open:
-            _defaults.pop(place, None)  # so that the new one comes last
-            known = _defaults[place] = _remember(Session.create(given))
-        return known
+    with shared.lock:
+        return join(shared.default(place, lambda: _remember(Session.create(given)).id))
 
 
 def newest_default() -> Session | None:
     """Return the default session that was made last; None before the first."""
-    with _lock:
-        still_open = [session for session in _defaults.values() if session.is_open]
-        return still_open[-1] if still_open else None
+    with shared.lock:
+        newest = shared.newest_default()
+        return None if newest is None else join(newest)
 
 
 def join(session: str) -> Session:
@@ -80,11 +61,10 @@ def join(session: str) -> Session:
         CoordinationError: Its file is not on this machine, or its server cannot be reached.
         DescriptionError: It is no session id.
     """
-    with _lock:
+    with shared.lock:
         known = _open.get(session)
         if known is None or not known.is_open:
-            files = SessionFiles(ClientConfig.from_environment().sessions_dir)
-            known = _remember(Session(files.load(session)))
+            known = _remember(Session(shared.file(session)))
         return known
 
 

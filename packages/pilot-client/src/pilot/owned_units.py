@@ -17,6 +17,8 @@ from pilot_protocol.operation import BATCH, PilotEndedError
 from pilot_session.identifiers import new_group
 
 from .compute_unit import ComputeUnit
+from .data_cycles import Step
+from .data_lookup import check_data_units, unknown_data_units
 from .following import follow_units
 from .session import Session
 from .tracked_pilot import Shortage, TrackedPilot, shortage
@@ -46,10 +48,14 @@ class OwnedUnits:
     def submit(self, descriptions: Descriptions) -> list[ComputeUnit]:
         """Submit units, see `ComputeDataService.submit_compute_units`."""
         self.session.listen()
-        batches = self._prepared(descriptions)
-        if isinstance(descriptions, Collection):
-            batches = _used_up(list(batches))  # nothing is sent unless all of it is good
-        return [unit for batch in batches for unit in self._send(batch)]
+        admitted: list[Step] = []
+        try:
+            batches = self._prepared(descriptions, admitted)
+            if isinstance(descriptions, Collection):
+                batches = _used_up(list(batches))  # nothing is sent unless all of it is good
+            return [unit for batch in batches for unit in self._send(batch)]
+        finally:
+            self.session.flow.withdraw(admitted)
 
     def every(self) -> list[ComputeUnit]:
         """Return every unit of the owner, whoever submitted it."""
@@ -61,12 +67,16 @@ class OwnedUnits:
             if group.is_followed(number)
         ]
 
-    def _prepared(self, descriptions: Descriptions) -> Iterator[list[PreparedUnit]]:
-        items = iter(descriptions)
+    def _prepared(self, descriptions: Descriptions, admitted: list[Step]) -> Iterator[list[PreparedUnit]]:
+        session, items = self.session, iter(descriptions)
         while chunk := list(islice(items, BATCH)):
-            batch = [prepare(self._owner, description) for description in chunk]
+            batch = [prepare(session.id, self._owner, description) for description in chunk]
             self._check_sizes(batch)
-            self._check_predecessors({name for unit in batch for name in unit.predecessors})
+            self._check_predecessors({name for unit in batch for name in unit.step.predecessors})
+            check_data_units(
+                session, {name for unit in batch for name in unit.step.inputs + unit.step.outputs}
+            )
+            admitted += session.flow.admit(unit.step for unit in batch)
             yield batch
 
     def _check_sizes(self, batch: list[PreparedUnit]) -> None:
@@ -78,9 +88,8 @@ class OwnedUnits:
         for unit in batch:
             short = shortages[unit.shape]
             if short is not None:
-                name = str(unit.payload.get("name") or unit.payload["executable"])
                 raise UnsatisfiableRequestError(
-                    name, short.needed, f"{_who(short, live)} has {short.largest}"
+                    unit.step.name, short.needed, f"{_who(short, live)} has {short.largest}"
                 )
 
     def _check_predecessors(self, names: set[str]) -> None:
@@ -104,6 +113,7 @@ class OwnedUnits:
             self._group = None  # until Redis has taken the batch
             first = tracker.reserve(group, len(batch))
             group.shapes.update(unit.shape for unit in batch)
+            group.reads_data = group.reads_data or any(unit.step.inputs for unit in batch)
             try:
                 self._hand_over(group, first, batch)
             except BaseException:
@@ -124,7 +134,8 @@ class OwnedUnits:
             raise StateError(f"{error}: it takes no more compute units; submit to another pilot") from error
         if reply.refused:  # the server has lost what was there a moment ago
             store.cancel(names)
-            raise _unknown_predecessors([name for unit in batch for name in unit.predecessors])
+            raise _refusal(batch)
+        self.session.flow.confirm((unit.step for unit in batch), names)
 
     def _own_lock(self) -> threading.Lock:
         """Return the lock for this process's group: a forked child must not number units of its parent's."""
@@ -144,6 +155,13 @@ def _used_up(batches: list[list[PreparedUnit]]) -> Iterator[list[PreparedUnit]]:
     batches.reverse()
     while batches:
         yield batches.pop()
+
+
+def _refusal(batch: list[PreparedUnit]) -> DescriptionError:
+    """Return the error for units that name something unknown, which the server had when it was asked before."""
+    data_units = {name for unit in batch for name in unit.step.inputs + unit.step.outputs}
+    predecessors = {name for unit in batch for name in unit.step.predecessors}
+    return _unknown_predecessors(predecessors) if predecessors else unknown_data_units(data_units)
 
 
 def _unknown_predecessors(names: Collection[str]) -> DescriptionError:

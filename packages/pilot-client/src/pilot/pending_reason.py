@@ -7,19 +7,27 @@ from collections.abc import Sequence
 from pilot_protocol.messages import UnitRecord
 from pilot_protocol.states import State, UnitLetter
 
+from .data_waits import AwaitedData, waits_for
 from .tracked_pilot import Shape, TrackedPilot, number, shortage
 
 
-def pending_reason(record: UnitRecord, open_predecessors: int, pilots: Sequence[TrackedPilot]) -> str:
+def pending_reason(
+    record: UnitRecord,
+    open_predecessors: int,
+    pilots: Sequence[TrackedPilot],
+    data: Sequence[AwaitedData] = (),
+) -> str:
     """Return what a unit waits for; empty when it is not pending.
 
     Args:
         record: The unit's progress.
-        open_predecessors: How many of its predecessors have not ended.
+        open_predecessors: How many entries hold it back: predecessors that have not ended, and data that is missing.
         pilots: Those that may take it, ended ones too.
+        data: The data units, and copies of them, that it needs.
     """
     if record.letter == UnitLetter.WAITING:
-        return f"waits for {number(open_predecessors, 'predecessor')}"
+        waits = waits_for(open_predecessors, data)
+        return waits or _lack_of_pilots(Shape.of(record.queue), pilots) or "about to be placed"
     if record.letter == UnitLetter.CLAIMED:
         return f"about to start on pilot {record.pilot}"
     if record.letter != UnitLetter.READY:

@@ -69,7 +69,8 @@ class PilotComputeService:
             CoordinationError: The server cannot be reached.
             DescriptionError: A key or a value is not allowed, or the site is not known.
             SubmissionError: The resource does not take the pilot.
-            MissingExtraError: The resource needs something that is not installed.
+            MissingExtraError: The resource, or `file_transfer`, needs something that is not installed.
+            TransferError: A file of `file_transfer` could not be copied.
         """
         from .sites import expand
 

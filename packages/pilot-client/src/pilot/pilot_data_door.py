@@ -1,4 +1,4 @@
-"""The names of Pilot-Data, which the package `pilot_data` has: `pilot` gives them on when it is installed.
+"""Where `pilot` and `pilot_data` meet: names that are given on, and what a compute-data service does with data.
 
 The one place of the client that knows of `pilot_data`, by name only: nothing of it is imported before it is asked for.
 """
@@ -6,25 +6,36 @@ The one place of the client that knows of `pilot_data`, by name only: nothing of
 from __future__ import annotations
 
 import importlib
+from collections.abc import Collection, Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Protocol
 
-from pilot_protocol.errors import MissingExtraError, PilotError
+from pilot_protocol.errors import MissingExtraError
 
 NAMES = ("DataUnit", "PilotData", "PilotDataService")
 """What `pilot` gives on."""
 
-METHODS = frozenset(
-    {
-        "add_pilot_data_service",
-        "remove_pilot_data_service",
-        "submit_data_unit",
-        "list_pilot_data",
-        "list_data_units",
-        "get_data_unit",
-    }
-)
-"""Methods that a ComputeDataService will have."""
+
+class DataOfService(Protocol):
+    """What `pilot_data.data_of_service` does for one compute-data service. Services are named by their ids."""
+
+    def serve(self, service: str) -> None:
+        """Make what anybody asks for at the Pilot-Data of a service."""
+
+    def submit(self, description: Mapping[str, object], services: Collection[str]) -> Any:
+        """Make a data unit at the Pilot-Data of some services."""
+
+    def pilot_data(self, services: Collection[str]) -> list[Any]:
+        """Return the Pilot-Data of some services."""
+
+    def data_units(self) -> list[Any]:
+        """Return the data units that were submitted to the compute-data service."""
+
+    def data_unit(self, name: str) -> Any:
+        """Return a data unit of the session by its id or URL."""
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until none of its data units is Pending."""
 
 
 def is_installed() -> bool:
@@ -38,14 +49,32 @@ def load(name: str) -> Any:
     Raises:
         MissingExtraError: pilot-data is not installed.
     """
+    return getattr(_module("pilot_data", name), name)
+
+
+def data_of_service(session: str, owner: str) -> DataOfService:
+    """Return what a compute-data service of a session does with data.
+
+    Raises:
+        MissingExtraError: pilot-data is not installed.
+        CoordinationError: The server cannot be reached.
+    """
+    found: DataOfService = _module("pilot_data.data_of_service", "Pilot-Data").DataOfService(session, owner)
+    return found
+
+
+def copy_to_sandbox(transfers: Sequence[str], sandbox: str) -> None:
+    """Copy files into the folder of a pilot, see `pilot_data.sandbox_files`.
+
+    Raises:
+        MissingExtraError: pilot-data is not installed.
+        DescriptionError: A target is not below the folder.
+        TransferError: A file is not there, or could not be copied.
+    """
+    _module("pilot_data.sandbox_files", "file_transfer").copy_to_sandbox(transfers, sandbox)
+
+
+def _module(name: str, wanted: str) -> Any:
     if not is_installed():
-        raise MissingExtraError("data", name)
-    return getattr(importlib.import_module("pilot_data"), name)
-
-
-def refuse_method(name: str) -> PilotError:
-    """Return the error for a method of a ComputeDataService that is about data."""
-    return PilotError(
-        f"{name}: a ComputeDataService does not place data units in this version; use a PilotDataService and its "
-        "Pilot-Data, and export() the data unit to where the compute units run"
-    )
+        raise MissingExtraError("data", wanted)
+    return importlib.import_module(name)

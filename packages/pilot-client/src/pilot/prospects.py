@@ -1,8 +1,9 @@
 """Whether compute units that have not ended can still get on, so that a wait for them ends by itself.
 
 A unit gets on when a living pilot has taken it, or when one that may take it is large enough; one that waits for
-predecessors gets on when they do. Most waits learn that from memory: every shape fits somewhere. Where it is in doubt,
-the records say, and one unit that gets on, the youngest, stands for all until its state or the pilots change.
+predecessors gets on when they do, one that waits for data when that is being copied. Most waits learn that from memory:
+every shape fits somewhere, and no unit reads data. Where it is in doubt, the records say, and one unit that gets on, the
+youngest, stands for all until its state, the pilots or the data change.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pilot_protocol.messages import UnitRecord
 from pilot_protocol.operation import BATCH
 from pilot_protocol.states import UnitLetter
 
+from .data_lookup import read_awaited
 from .following import follow_pilots
 from .pending_reason import pending_reason
 from .session import Session
@@ -54,13 +56,19 @@ class Prospects:
         self._tracker = session.tracker
         self._awaited = awaited
         self._version = -1
+        self._data_version = -1
         self._witness: tuple[UnitGroup, int, int] | None = None
+        self._stands_on_data = False
+        self._waiting: Unit | None = None
         self.obstacle = ""
         """Why the last unit that was looked at does not get on."""
 
     def are_in_doubt(self) -> bool:
         """Tell, from memory, whether it takes a look to say that some of the units get on."""
-        if all(self._tracker.has_room_for_all(owner) for owner in self._awaited.owners):
+        owners = self._awaited.owners
+        if all(
+            self._tracker.has_room_for_all(name) and not self._tracker.reads_data(name) for name in owners
+        ):
             return False
         return self._version != self._tracker.version or not self._witness_stands()
 
@@ -71,33 +79,50 @@ class Prospects:
             CoordinationError: The server cannot be reached or refuses.
         """
         follow_pilots(self._session)  # another process may have made one that has not been heard of
-        self._version = self._tracker.version
-        self._witness = None
-        waiting = self._find(self._awaited.open_units())
-        if waiting is not None and self._witness is None:
-            self._look_at_predecessors(waiting)
-        return self._witness is not None
+        self._version, self._data_version = self._tracker.version, self._tracker.data_version
+        self._witness, self._waiting, self._stands_on_data = None, None, False
+        return self._gets_on_somewhere(self._awaited.open_units()) or self._predecessors_get_on()
 
     def _witness_stands(self) -> bool:
-        if self._witness is None:
+        if self._witness is None or (
+            self._stands_on_data and self._data_version != self._tracker.data_version
+        ):
             return False
         group, number, code = self._witness
         return number < len(group.codes) and group.codes[number] == code
 
-    def _find(self, units: Iterable[Unit]) -> Unit | None:
-        """Look for a witness; returns a unit that waits for predecessors and could run, if there is one.
+    def _gets_on_somewhere(self, units: Iterable[Unit]) -> bool:
+        """Look for a unit that gets on, which becomes the witness; notes one that waits for others and could run.
 
         A unit without a record is on its way to Redis, or to be brought back there; the watcher knows when it is lost.
         """
-        waiting = None
         for batch in _batches(units):
+            waiting = []
             for unit, record in zip(batch, self._read(batch), strict=True):
                 if record is None or self._gets_on(record):
-                    self._witness = (*unit, unit[0].codes[unit[1]])
-                    return waiting
+                    return self._is_witness(unit)
                 if record.letter == UnitLetter.WAITING and self._fits(record):
-                    waiting = unit
-        return waiting
+                    waiting.append(unit)
+            self._waiting = waiting[0] if waiting else self._waiting
+            if self._data_comes(waiting):
+                return True
+        return False
+
+    def _is_witness(self, unit: Unit) -> bool:
+        self._witness = (*unit, unit[0].codes[unit[1]])
+        return True
+
+    def _data_comes(self, waiting: list[Unit]) -> bool:
+        """Look whether all that one of some units reads is there or on its way."""
+        by_name = {group.unit_id(number): (group, number) for group, number in waiting}
+        if not any(group.reads_data for group, _ in waiting):
+            return False
+        for name, data in read_awaited(self._session, list(by_name)).items():
+            if all(unit.can_come for unit in data):
+                self._stands_on_data = True
+                return self._is_witness(by_name[name])
+            self.obstacle = next((unit.reason for unit in data if unit.is_nowhere), self.obstacle)
+        return False
 
     def _read(self, batch: list[Unit]) -> list[UnitRecord | None]:
         """Read records, and take what they say: the last news may be on their way."""
@@ -126,12 +151,15 @@ class Prospects:
     def _pilots(self, record: UnitRecord) -> list[TrackedPilot]:
         return self._tracker.pilots_for(record.queue.partition("/")[0])
 
-    def _look_at_predecessors(self, waiting: Unit) -> None:
+    def _predecessors_get_on(self) -> bool:
         """They may be anybody's: a unit waits in good hope while anything that could be one of them gets on."""
+        waiting = self._waiting
+        if waiting is None:
+            return False
         groups = list(self._tracker.groups.values())
-        self._find(unit for group in groups for unit in open_units(group))
-        if self._witness is None and self._strangers_get_on():
-            self._witness = (*waiting, waiting[0].codes[waiting[1]])
+        if self._gets_on_somewhere(unit for group in groups for unit in open_units(group)):
+            return True
+        return self._strangers_get_on() and self._is_witness(waiting)
 
     def _strangers_get_on(self) -> bool:
         """Tell whether units that are not followed here have not ended."""

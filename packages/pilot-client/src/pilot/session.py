@@ -22,15 +22,16 @@ from pilot_protocol.errors import CoordinationError, DescriptionError
 from pilot_protocol.keys import Keys
 from pilot_protocol.operation import Query
 from pilot_protocol.signing import KEY_BYTES, Seal
-from pilot_protocol.user_warnings import warn_user
 from pilot_protocol.version import check_peer
 from pilot_session import coordination_url
 from pilot_session.identifiers import new_id
 from pilot_session.server_facts import SNAPSHOTS
-from pilot_session.session_file import EmbeddedServer, SessionFile, SessionFiles
+from pilot_session.session_file import EmbeddedServer, SessionFile
+from pilot_session.shared_sessions import shared
 
 from . import logs
 from .config import ClientConfig
+from .data_cycles import DataFlow
 from .embedded_redis import EmbeddedRedis
 from .hurry import Hurry
 from .job_ending import kill_job
@@ -63,6 +64,7 @@ class Session:
         keys: Its keys in Redis.
         seal: Signs and checks its records.
         tracker: What is known of its units and pilots.
+        flow: Which of its units wait for data.
         store: Writes.
         placeholders: Of the pilots that this process submitted, or has found again.
         ways: The ways of submission that are open.
@@ -80,6 +82,7 @@ class Session:
         self.key_hex = file.key_hex
         self.seal = Seal(file.session, bytes.fromhex(file.key_hex))
         self.tracker = Tracker()
+        self.flow = DataFlow(self.tracker.is_waiting)
         self.placeholders: dict[str, Placeholder] = {}
         self.ways = Ways(self.url)
         self.canceled: set[str] = set()
@@ -129,7 +132,7 @@ class Session:
             if server is not None:
                 server.stop()
             raise
-        _write(SessionFiles(config.sessions_dir), file)
+        shared.keep(file)
         return session
 
     def __repr__(self) -> str:
@@ -174,8 +177,10 @@ class Session:
             return
         self.is_open = False
         atexit.unregister(self.close)
+        shared.forget(self.id)
         if self._server is not None:
             self._stop_all()
+            shared.prepare_end(self.id)
         if self._watcher is not None:
             self._watcher.stop()
         self.ways.close()
@@ -183,7 +188,7 @@ class Session:
         self.tracker.fail(CoordinationError(f"session {self.id} was closed"))
         if self._server is not None:
             self._server.stop()
-            SessionFiles(ClientConfig.from_environment().sessions_dir).delete(self.id)
+            shared.delete(self.id)
 
     def _leave_if_server_is_gone(self) -> None:
         """An embedded server without a keeper never comes back, and what runs can tell nobody how it ends.
@@ -201,7 +206,7 @@ class Session:
             kill_job(pilot, placeholder)
         self.ways.close()
         server.abandon()
-        SessionFiles(ClientConfig.from_environment().sessions_dir).delete(self.id)
+        shared.delete(self.id)
         raise CoordinationError(
             f"the embedded Redis server of session {self.id} was killed and does not come back; its pilots were "
             "killed, too; start again, or name a server that outlives its troubles as coordination_url",
@@ -254,6 +259,7 @@ class Session:
     def start_anew_in_child(self) -> None:
         """After a fork: connections, locks and the thread belong to the parent, and so does ending things."""
         self.tracker.renew_lock()
+        self.flow.renew_lock()
         self.store = self._new_store(self.lease_s)
         self.placeholders = {}
         self.ways = Ways(self.url)
@@ -272,11 +278,3 @@ def _start_anew_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_start_anew_in_child)
-
-
-def _write(files: SessionFiles, file: SessionFile) -> None:
-    try:
-        files.save(file)
-        files.prune(time.time())
-    except (CoordinationError, OSError) as error:
-        warn_user(f"nobody can reconnect to session {file.session}: {error}", RuntimeWarning)

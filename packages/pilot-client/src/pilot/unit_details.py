@@ -10,9 +10,13 @@ from typing import Any
 
 from pilot_protocol import reads, signing, unit_payloads
 from pilot_protocol.messages import UnitRecord, UnitResult, seal_name
+from pilot_protocol.placements import Placement
 from pilot_protocol.specs import UnitSpec
-from pilot_protocol.states import State, is_final
+from pilot_protocol.states import State, UnitLetter, is_final
+from pilot_session.coordination_url import is_id
 
+from .data_lookup import read_awaited, read_placement
+from .data_waits import AwaitedData
 from .pending_reason import pending_reason
 from .pilot_details import reached_states, read_pilot_record
 from .session import Session
@@ -25,6 +29,7 @@ _MESSAGES = {
     "dependency": "predecessor {} did not end well",
 }
 """What a script means by its word for a unit that it ended itself."""
+_NO_DATA = "data unit {}, which it reads, cannot come: it has ended, or a compute unit that was to add to it did not end well"
 
 
 def read_record(session: Session, unit: str) -> UnitRecord | None:
@@ -47,7 +52,8 @@ def read_result(session: Session, unit: str) -> UnitResult:
         return UnitResult.from_bytes(session.seal.open(signing.RESULT, name, sealed))
     reason = session.query(reads.reasons(session.keys, [unit]))[0] or ""
     word, _, culprit = reason.partition(" ")
-    return UnitResult(reason=word, message=_MESSAGES.get(word, "").format(culprit))
+    message = _NO_DATA if is_id("du", culprit) else _MESSAGES.get(word, "")
+    return UnitResult(reason=word, message=message.format(culprit))
 
 
 def read_description(session: Session, unit: str) -> dict[str, Any]:
@@ -84,8 +90,10 @@ def read_details(session: Session, unit: str, state: State, result: UnitResult |
         **(_progress(record) if record else _NO_PROGRESS),
         **_end(result or _NO_RESULT),
     }
+    placement = read_placement(session, unit) if description.get("input_data") else None
+    found["placement"] = _placement(placement)
     if result is None and record is not None:
-        found["reason"] = _why_pending(session, unit, record)
+        found["reason"] = _why_pending(session, unit, record, placement)
     found["timestamps"] = _timestamps(found)
     found["agent_start_time"] = _agent_start(session, found["pilot"], found["submitted"])
     return found | _as_bigjob(found, UnitSpec.from_payload({"executable": "", **description}))
@@ -105,9 +113,31 @@ def _progress(record: UnitRecord) -> dict[str, Any]:
     }
 
 
-def _why_pending(session: Session, unit: str, record: UnitRecord) -> str:
+def _why_pending(session: Session, unit: str, record: UnitRecord, placement: Placement | None) -> str:
     waiting = session.query(reads.open_predecessors(session.keys, [unit]))[0] or 0
-    return pending_reason(record, waiting, session.tracker.pilots_for(record.queue.partition("/")[0]))
+    data = _awaited(session, unit, placement) if record.letter == UnitLetter.WAITING else []
+    return pending_reason(record, waiting, session.tracker.pilots_for(record.queue.partition("/")[0]), data)
+
+
+def _awaited(session: Session, unit: str, placement: Placement | None) -> list[AwaitedData]:
+    """Return the data units, and the copies of them, that a unit needs before it may run."""
+    data = read_awaited(session, [unit]).get(unit, [])
+    if placement is None or placement.kind != "copy":
+        return data
+    by_name = {one.id: one for one in data}
+    return data + [by_name[name].at(place) for name, place in placement.copies if name in by_name]
+
+
+def _placement(placement: Placement | None) -> dict[str, Any] | None:
+    if placement is None:
+        return None
+    return {
+        "kind": placement.kind,
+        "site": placement.site,
+        "bytes": placement.bytes,
+        "copies": [list(copy) for copy in placement.copies],
+        "costs": placement.costs,
+    }
 
 
 def _end(result: UnitResult) -> dict[str, Any]:

@@ -11,19 +11,13 @@ from functools import lru_cache
 from typing import Any
 
 from pilot_protocol.compute_descriptions import validate_compute_unit
-from pilot_protocol.errors import DescriptionError
 from pilot_protocol.keys import label_of, queue_name, shape_of
 from pilot_protocol.specs import DEFAULT_MAX_RESTARTS, UnitSpec
 from pilot_protocol.unit_ops import NewUnit
 
+from .data_cycles import Step
 from .tracked_pilot import Shape
-
-_NOT_DONE = {
-    "input_data": "data units before it starts",
-    "output_data": "data units to take its files",
-    "file_transfer": "files to be copied",
-}
-
+from .unit_data import DATA_KEYS, resolve_data_units
 
 _WISHES = (
     "number_of_processes",
@@ -46,13 +40,13 @@ class PreparedUnit:
         payload: Its normalized description, without the predecessors.
         queue: Where it waits.
         shape: What it needs at least.
-        predecessors: Ids of the units that must end before it.
+        step: What it waits for, and what waits for it.
     """
 
     payload: dict[str, Any]
     queue: str
     shape: Shape
-    predecessors: tuple[str, ...]
+    step: Step
 
     def numbered(self, name: str, sealed: bytes) -> NewUnit:
         """Return the unit as it is submitted.
@@ -61,40 +55,39 @@ class PreparedUnit:
             name: Its id.
             sealed: Its sealed description.
         """
-        payload = self.payload
+        payload, step = self.payload, self.step
         return NewUnit(
             name,
             self.queue,
             sealed,
             payload.get("retries", 0),
             payload.get("max_restarts", DEFAULT_MAX_RESTARTS),
-            self.predecessors,
+            step.predecessors,
             payload.get("on_dependency_failure") == "run",
+            step.inputs,
+            step.outputs,
         )
 
 
-def prepare(owner: str, description: Mapping[str, object]) -> PreparedUnit:
+def prepare(session: str, owner: str, description: Mapping[str, object]) -> PreparedUnit:
     """Validate a description and find the queue of its unit.
 
     Args:
+        session: The id of the session that the unit is submitted in.
         owner: The pilot or compute-data service that the unit is submitted to.
         description: As the user gave it.
 
     Raises:
-        DescriptionError: A key is unknown or missing, or a value is not allowed.
+        DescriptionError: A key is unknown or missing, a value is not allowed, or a data unit is of another session.
     """
     payload = validate_compute_unit(description)
-    _refuse_what_is_not_done(payload)
+    resolve_data_units(payload, session)
     predecessors: Sequence[str] = payload.pop("depends_on", ())
     wishes = tuple((key, payload[key]) for key in _WISHES if key in payload)
     queue, shape = _place(owner, wishes)
-    return PreparedUnit(payload, queue, shape, tuple(predecessors))
-
-
-def _refuse_what_is_not_done(payload: Mapping[str, Any]) -> None:
-    for key, what in _NOT_DONE.items():
-        if payload.get(key):
-            raise DescriptionError(f"{key} asks for {what}, which this version does not do", key=key)
+    inputs, outputs = (tuple(payload.get(key, ())) for key in DATA_KEYS)
+    name = payload.get("name") or payload["executable"]
+    return PreparedUnit(payload, queue, shape, Step(name, inputs, outputs, tuple(predecessors)))
 
 
 @lru_cache(maxsize=256)

@@ -101,9 +101,17 @@ def _failures(session: Session, owners: Collection[str]) -> list[str]:
 
 def _warn(left: int, obstacle: str, failures: list[str]) -> None:
     units = "1 compute unit" if left == 1 else f"{left} compute units"
+    warn_user(
+        "\n".join([f"{units} wait, and {_advice(obstacle)}, and wait again", *failures]), RuntimeWarning
+    )
+
+
+def _advice(obstacle: str) -> str:
+    """Return what is wrong, and what to do."""
+    if obstacle.startswith("data unit"):
+        return f"not all that they need can come: {obstacle}; submit one that adds to it, or cancel those that wait for it"
     if obstacle.startswith("needs"):
         found, wanted = f"no pilot could run them: one {obstacle}", "a larger pilot"
     else:
         found, wanted = "no pilot is left to run them", "a pilot"
-    advice = f"create {wanted}, add its PilotComputeService to the ComputeDataService, and wait again"
-    warn_user("\n".join([f"{units} wait, and {found}; {advice}", *failures]), RuntimeWarning)
+    return f"{found}; create {wanted}, add its PilotComputeService to the ComputeDataService"

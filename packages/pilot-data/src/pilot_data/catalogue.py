@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 from pilot_protocol.data_records import FileRecord, ReplicaRecord
 from pilot_protocol.errors import StateError
@@ -55,11 +55,15 @@ class DataUnitRecord:
     Attributes:
         id: ``du-…``.
         description: As it was validated.
-        state: What its replicas give it, or how it ended.
+        state: What its replicas give it, or how it ended; New as long as nothing is to come to it.
         reason: Why it ended so.
         files: How many there are.
         bytes: Of all files.
         replicas: By Pilot-Data.
+        owner: The compute-data service that it was submitted to, ``cds-…``; empty if it was none.
+        producers: How many compute units that have not ended are to add files to it.
+        host: The machine that local paths in the description are of, see `this_machine`; empty if there are none.
+        spoilt_by: The first compute unit that was to add files to it and ended other than Done; empty without one.
     """
 
     id: str
@@ -69,13 +73,27 @@ class DataUnitRecord:
     files: int = 0
     bytes: int = 0
     replicas: dict[str, ReplicaRecord] = field(default_factory=dict)
+    owner: str = ""
+    producers: int = 0
+    host: str = ""
+    spoilt_by: str = ""
+
+    def told(self) -> DataUnitRecord:
+        """Return it with the state that users know: the catalogue's own is Pending from the beginning."""
+        is_new = self.state is State.Pending and not self.replicas and not self.producers
+        return replace(self, state=State.New) if is_new else self
 
 
 class Catalogue(ABC):
     """Keeps records. May be used by several threads.
 
     Every change may be said twice. All calls may raise CoordinationError when the catalogue is on a server.
+
+    Attributes:
+        is_shared: Whether other machines may have it, too.
     """
+
+    is_shared: ClassVar[bool] = True
 
     @abstractmethod
     def add_pilot_data(self, record: PilotDataRecord) -> None:
@@ -142,7 +160,15 @@ class Catalogue(ABC):
         """
 
     @abstractmethod
-    def claim(self, data_unit: str, pilot_data: str, owner: str, size: int) -> Claim:
+    def asked(self, most: int = 0) -> list[tuple[str, str]]:
+        """Return which replicas, as data unit and Pilot-Data, somebody is to make, or is making.
+
+        Args:
+            most: So many of them at random; 0 for all.
+        """
+
+    @abstractmethod
+    def claim(self, data_unit: str, pilot_data: str, owner: str, size: int, *, adds: bool = False) -> Claim:
         """Take the lease of a replica that is asked for, and the room for it.
 
         Args:
@@ -150,6 +176,7 @@ class Catalogue(ABC):
             pilot_data: Where to.
             owner: Who moves them.
             size: Bytes of the whole replica.
+            adds: Whether it is Done, and gets further files. Any other one is refused then, and Done ones are otherwise.
 
         Raises:
             NoSpaceError: The Pilot-Data has not that much room; the replica is Failed, or Done as before if it was whole.
@@ -174,6 +201,10 @@ class Catalogue(ABC):
     @abstractmethod
     def wait_for(self, holds: Callable[[], bool], timeout_s: float | None) -> bool:
         """Wait until something holds, asking again whenever something changes; return whether it does."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Let those who wait in this process ask again."""
 
     @abstractmethod
     def close(self) -> None:

@@ -21,6 +21,7 @@ from .job import Job
 from .locations import parse
 from .moving import first_error, move, present_at
 from .origins import lot_of_replica, lots_of
+from .pending import what_lacks, what_replicas_wait_for, why_pending
 from .plan import make_plan
 from .registry import open_storage
 from .removing import remove_data_unit
@@ -53,23 +54,32 @@ class DataUnit(Handle):
 
     @property
     def state(self) -> State:
-        """Pending while files move, Running when each replica that is asked for is in place, or how it has ended."""
+        """New as long as nothing is to come, Pending until each replica that is asked for is in place, then Running."""
         return self._record().state
 
     @property
     def details(self) -> dict[str, Any]:
-        """What is known of it: description, state, reason, sizes in bytes, replicas, and each file."""
+        """What is known of it: description, state, reason, sizes in bytes, replicas, and each file.
+
+        The reason of one that has not ended says what it waits for, or which compute unit has not added what it was to.
+        That of a replica that is Pending says what it waits for, as far as that can be told on this machine.
+        """
         record = self._record()
         done = whole_at(record)
         files = self._session.catalogue.files(self.id)
+        waits = what_replicas_wait_for(self._session.catalogue, record)
         return {
             "description": dict(record.description),
             "state": record.state,
-            "reason": record.reason,
+            "reason": record.reason or why_pending(record, waits) or what_lacks(record),
             "number_of_files": record.files,
             "bytes": record.bytes,
             "replicas": {
-                name: {"state": state_of(replica), "bytes": replica.bytes, "reason": replica.reason}
+                name: {
+                    "state": state_of(replica),
+                    "bytes": replica.bytes,
+                    "reason": waits.get(name, replica.reason),
+                }
                 for name, replica in record.replicas.items()
             },
             "files": {file.path: _told(file, done) for file in files},
@@ -113,8 +123,9 @@ class DataUnit(Handle):
     def add_pilot_data(self, pilot_data: PilotData) -> None:
         """Bring the data unit to a further Pilot-Data, in the background; no error if it is there, or on its way.
 
-        It is copied from a replica, once there is one. ``details["replicas"]`` tells how it went; that the copy fails is no
-        failure of a data unit that has as many replicas as it was asked to have.
+        It is copied from a replica, once there is one, by this process or another that serves. `wait` waits for it, too, and
+        ``details["replicas"]`` tells how it went; a data unit that has as many replicas as it was asked to have is Running
+        meanwhile, and stays so if the copy fails.
 
         Raises:
             StateError: One of them has ended.
@@ -129,8 +140,7 @@ class DataUnit(Handle):
         replica = record.replicas.get(store.id)
         if replica is not None and (replica.is_in_work or replica.letter == ReplicaLetter.DONE):
             return
-        self._session.catalogue.ask(self.id, store.id)
-        self._session.stager.start(self.id, [store.id], None)
+        self._session.stager.ask(self.id, [store.id])
 
     def _store(self, pilot_data: PilotData) -> PilotData:
         from .pilot_data import PilotData as Kind
@@ -168,9 +178,10 @@ class DataUnit(Handle):
             raise error
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until no file moves any more: Running, or ended.
+        """Wait until it is Running or has ended, and what this process has asked for with `add_pilot_data` has come.
 
-        If the process that moves them has died, that is when another one has found its service again by ``pds_url``.
+        If the process that moves its files dies, another one goes on that serves its Pilot-Data: one that uses their service,
+        or ``pilot-data serve``.
 
         Args:
             timeout: Seconds; without end by default.
@@ -179,7 +190,7 @@ class DataUnit(Handle):
             Whether that is so.
         """
         limit_s = seconds(timeout)
-        return self._session.catalogue.wait_for(lambda: self.state is not State.Pending, limit_s)
+        return self._session.catalogue.wait_for(lambda: not self._session.is_coming(self._record()), limit_s)
 
     def cancel(self) -> None:
         """End it, and remove its files from all Pilot-Data.

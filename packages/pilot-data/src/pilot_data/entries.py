@@ -10,6 +10,9 @@ from .errors import TransferError
 PARTIAL_PREFIX = ".pilot-part-"
 """How the names of files begin that have not arrived whole; storages do not list them."""
 
+MARKER_PREFIX = ".pilot-data-pd-"
+"""How the names of the files begin by which Pilot-Data are known again; storages do not list them, see `markers`."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -84,6 +87,11 @@ class Outcome:
     item: Item
     checksum: str = ""
     error: TransferError | None = None
+
+
+def is_listed(path: str) -> bool:
+    """Return whether a storage lists what has this path: a user's file, not one of the software's own."""
+    return not path.rpartition("/")[2].startswith((PARTIAL_PREFIX, MARKER_PREFIX))
 
 
 def is_partial(path: str) -> bool:

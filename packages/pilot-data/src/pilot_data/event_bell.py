@@ -30,7 +30,7 @@ class EventBell:
 
     def __init__(self, url: CoordinationUrl, keys: Keys, *, patience_s: float = PATIENCE_S) -> None:
         self._link = RedisLink(
-            url, reply_s=BLOCK_S + REPLY_S, patience_s=patience_s, restore=lambda _say: self._ring()
+            url, reply_s=BLOCK_S + REPLY_S, patience_s=patience_s, restore=lambda _say: self.ring()
         )
         self._keys = keys
         self._rung = threading.Condition()
@@ -55,6 +55,12 @@ class EventBell:
                 if left_s is not None and left_s <= 0:
                     return False
                 self._await_ring(seen, left_s)
+
+    def ring(self) -> None:
+        """Wake all that wait in this process."""
+        with self._rung:
+            self._count += 1
+            self._rung.notify_all()
 
     def close(self) -> None:
         """Stop listening; who waits gets a CoordinationError."""
@@ -91,7 +97,7 @@ class EventBell:
                 if events:
                     cursor = events[-1].cursor
                 if any(event.data for event in events):  # compute units change much more often
-                    self._ring()
+                    self.ring()
         except PilotError as error:
             with self._rung:
                 self._thread, self._error = None, error
@@ -102,8 +108,3 @@ class EventBell:
             if not self._waiting:
                 self._thread = None
             return self._waiting > 0
-
-    def _ring(self) -> None:
-        with self._rung:
-            self._count += 1
-            self._rung.notify_all()

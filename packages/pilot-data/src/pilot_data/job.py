@@ -6,10 +6,18 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from .errors import CanceledError
 
 CHECKSUMS = ("sha256", "none")
+
+
+class Pace(Protocol):
+    """How fast a transfer may be."""
+
+    def pause_s(self, count: int) -> float:
+        """Take note of bytes that were moved, and return for how many seconds to wait before moving more."""
 
 
 class Bandwidth:
@@ -17,17 +25,19 @@ class Bandwidth:
 
     Args:
         bytes_per_s: How many bytes may move in a second.
+        clock: Seconds that only go up.
     """
 
-    def __init__(self, bytes_per_s: float) -> None:
+    def __init__(self, bytes_per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_s = bytes_per_s
+        self._clock = clock
         self._lock = threading.Lock()
-        self._free_at = time.monotonic()
+        self._free_at = clock()
 
     def pause_s(self, count: int) -> float:
-        """Take note of bytes that were moved, and return for how many seconds to wait before moving more."""
+        """See `Pace.pause_s`."""
         with self._lock:
-            now = time.monotonic()
+            now = self._clock()
             self._free_at = max(self._free_at, now) + count / self._per_s
             return self._free_at - now
 
@@ -49,7 +59,7 @@ class Job:
 
     checksum: str = "sha256"
     on_bytes: Callable[[int], None] = untold
-    bandwidth: Bandwidth | None = None
+    bandwidth: Pace | None = None
     durable: bool = False
     _canceled: threading.Event = field(default_factory=threading.Event, repr=False)
 

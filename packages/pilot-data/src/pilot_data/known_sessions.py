@@ -37,6 +37,26 @@ def session_with(name: str) -> str:
     raise _not_found(name, len(files), silent)
 
 
+def sessions_at(url: str) -> list[str]:
+    """Return the sessions on a server that have Pilot-Data, of those that are known on this machine; looks only.
+
+    Args:
+        url: Of the server.
+
+    Raises:
+        CoordinationError: The server does not answer.
+        DescriptionError: It is no such URL.
+    """
+    place = coordination_url.parse(url).public()
+    with _Links() as links:
+        return [
+            file.session
+            for file in _newest_first([])
+            if coordination_url.parse(file.coordination_url).public() == place
+            and links.to(file).query(data_ops.pilot_data_made(Keys(file.session)))
+        ]
+
+
 def _has(links: _Links, file: SessionFile, name: str, silent: list[CoordinationError]) -> bool:
     """Return whether a session has an object; a server that does not answer is told by its error."""
     record = _RECORDS[name.partition("-")[0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,11 +26,12 @@ class _Unit:
     leases: dict[str, float] = field(default_factory=dict)
     reserved: dict[str, int] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set)
-    """Replicas that were Done before, and are to get more files."""
+    """Replicas that were Done, and get further files from their owners."""
 
     def told(self) -> DataUnitRecord:
         """Return the record as it is now."""
-        return replace(self.record, files=len(self.files), bytes=self.bytes, replicas=dict(self.replicas))
+        record = replace(self.record, files=len(self.files), bytes=self.bytes, replicas=dict(self.replicas))
+        return record.told()
 
     def put(self, file: FileRecord) -> None:
         """Add a file, or replace what is known of it."""
@@ -54,18 +56,18 @@ class _Unit:
         self.bytes -= known.size
         return True
 
-    def note_whole(self, pilot_data: str) -> None:
-        """Note whether a replica that is asked for is there already."""
-        known = self.replicas.get(pilot_data)
-        if known is not None and known.letter == ReplicaLetter.DONE:
-            self.whole.add(pilot_data)
-        else:
-            self.whole.discard(pilot_data)
+    def note_whole(self, replica: ReplicaRecord, *, adds: bool) -> bool:
+        """Note whether a replica that is claimed is whole, and gets further files; return it."""
+        is_whole = adds and (replica.letter == ReplicaLetter.DONE or replica.pilot_data in self.whole)
+        self.whole.discard(replica.pilot_data)
+        if is_whole:
+            self.whole.add(replica.pilot_data)
+        return is_whole
 
-    def refuse(self, replica: ReplicaRecord, reason: str) -> None:
-        """Note that there is no room: a replica that was whole before is again what it was."""
+    def refuse(self, replica: ReplicaRecord, reason: str, *, adds: bool) -> None:
+        """Note that there is no room: a replica that was to get further files has what it had."""
         name = replica.pilot_data
-        was_whole = name in self.whole
+        was_whole = self.note_whole(replica, adds=adds)
         self.reserved[name] = self.reserved.get(name, 0) if was_whole else 0
         letter = ReplicaLetter.DONE if was_whole else ReplicaLetter.FAILED
         moved = self.reserved[name] if was_whole else replica.bytes
@@ -85,10 +87,14 @@ class _Unit:
 class LocalCatalogue(Catalogue):
     """Keeps records until the process ends."""
 
+    is_shared = False
+
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._stores: dict[str, PilotDataRecord] = {}
         self._units: dict[str, _Unit] = {}
+        self._in_work: dict[str, None] = {}
+        """Data units that have not ended and have a replica that is asked for or being made."""
 
     def add_pilot_data(self, record: PilotDataRecord) -> None:
         """See `Catalogue.add_pilot_data`."""
@@ -127,7 +133,7 @@ class LocalCatalogue(Catalogue):
             unit = self._units.get(data_unit)
             if unit is not None and not is_final(unit.record.state):
                 unit.record = replace(unit.record, state=state, reason=reason)
-                self._changed.notify_all()
+                self._derive(unit)
 
     def data_unit(self, data_unit: str) -> DataUnitRecord | None:
         """See `Catalogue.data_unit`."""
@@ -165,28 +171,44 @@ class LocalCatalogue(Catalogue):
             unit = self._unit(data_unit)
             known = unit.replicas.get(pilot_data)
             if known is None or not known.is_in_work:
-                unit.note_whole(pilot_data)
+                unit.whole.discard(pilot_data)
                 unit.replicas[pilot_data] = ReplicaRecord(data_unit, pilot_data)
-                unit.derive()
-                self._changed.notify_all()
+                self._derive(unit)
 
-    def claim(self, data_unit: str, pilot_data: str, owner: str, size: int) -> Claim:
+    def asked(self, most: int = 0) -> list[tuple[str, str]]:
+        """See `Catalogue.asked`."""
+        with self._changed:
+            found = [
+                (name, replica.pilot_data)
+                for name in self._in_work
+                for replica in self._units[name].replicas.values()
+                if replica.is_in_work
+            ]
+        return random.sample(found, most) if 0 < most < len(found) else found
+
+    def claim(self, data_unit: str, pilot_data: str, owner: str, size: int, *, adds: bool = False) -> Claim:
         """See `Catalogue.claim`."""
         with self._changed:
             unit = self._open_unit(data_unit, pilot_data)
             replica = unit.replicas.get(pilot_data)
             if replica is None or replica.letter in {ReplicaLetter.FAILED, ReplicaLetter.CANCELED}:
                 raise StateError(f"nobody asks for data unit {data_unit} at {pilot_data}")
-            if replica.letter == ReplicaLetter.DONE:
-                return Claim(granted=False)
-            if replica.owner not in {"", owner} and unit.leases.get(pilot_data, 0.0) > time.monotonic():
+            if not self._may_have(unit, replica, owner, adds=adds):
                 return Claim(granted=False, holder=replica.owner)
-            self._reserve(unit, replica, size)
+            self._reserve(unit, replica, size, adds=adds)
+            unit.note_whole(replica, adds=adds)
             unit.replicas[pilot_data] = replica._replace(letter=ReplicaLetter.RUNNING, owner=owner, bytes=0)
             unit.leases[pilot_data] = time.monotonic() + LEASE_S
-            unit.derive()
-            self._changed.notify_all()
+            self._derive(unit)
             return Claim(granted=True)
+
+    def _may_have(self, unit: _Unit, replica: ReplicaRecord, owner: str, *, adds: bool) -> bool:
+        """Return whether a lease can be had."""
+        if replica.owner == owner:
+            return True
+        if adds or replica.letter == ReplicaLetter.DONE:
+            return adds and replica.letter == ReplicaLetter.DONE
+        return not replica.owner or unit.leases.get(replica.pilot_data, 0.0) <= time.monotonic()
 
     def renew(self, data_unit: str, pilot_data: str, owner: str, moved: int) -> bool:
         """See `Catalogue.renew`."""
@@ -207,8 +229,7 @@ class LocalCatalogue(Catalogue):
                 return False
             unit.replicas[record.pilot_data] = record._replace(owner="")
             unit.reserved[record.pilot_data] = record.bytes if record.letter == ReplicaLetter.DONE else 0
-            unit.derive()
-            self._changed.notify_all()
+            self._derive(unit)
             return True
 
     def forget(self, data_unit: str, pilot_data: str) -> None:
@@ -219,13 +240,17 @@ class LocalCatalogue(Catalogue):
                 return
             for table in (unit.replicas, unit.leases, unit.reserved):
                 table.pop(pilot_data, None)
-            unit.derive()
-            self._changed.notify_all()
+            self._derive(unit)
 
     def wait_for(self, holds: Callable[[], bool], timeout_s: float | None) -> bool:
         """See `Catalogue.wait_for`."""
         with self._changed:
             return self._changed.wait_for(holds, timeout_s)
+
+    def wake(self) -> None:
+        """See `Catalogue.wake`."""
+        with self._changed:
+            self._changed.notify_all()
 
     def close(self) -> None:
         """See `Catalogue.close`: nothing is held."""
@@ -250,16 +275,23 @@ class LocalCatalogue(Catalogue):
         held = replica is not None and replica.letter == ReplicaLetter.RUNNING and replica.owner == owner
         return unit, replica if held else None
 
-    def _reserve(self, unit: _Unit, replica: ReplicaRecord, size: int) -> None:
+    def _derive(self, unit: _Unit) -> None:
+        """Let follow what follows from changed replicas, and wake who waits."""
+        unit.derive()
+        self._in_work.pop(unit.record.id, None)
+        if not is_final(unit.record.state) and any(one.is_in_work for one in unit.replicas.values()):
+            self._in_work[unit.record.id] = None
+        self._changed.notify_all()
+
+    def _reserve(self, unit: _Unit, replica: ReplicaRecord, size: int, *, adds: bool) -> None:
         store = self._stores[replica.pilot_data]
         others = self._used(store.id) - unit.reserved.get(store.id, 0)
         if not store.size_bytes or others + size <= store.size_bytes:
             unit.reserved[store.id] = size
             return
         error = no_room(replica, size, others, store.size_bytes)
-        unit.refuse(replica, str(error))
-        unit.derive()
-        self._changed.notify_all()
+        unit.refuse(replica, str(error), adds=adds)
+        self._derive(unit)
         raise error
 
     def _used(self, pilot_data: str) -> int:

@@ -10,16 +10,15 @@ from pilot_protocol.data_descriptions import validate_data_unit
 from pilot_protocol.errors import DescriptionError, StateError
 from pilot_protocol.states import State, is_final
 from pilot_session.argument_checks import seconds
-from pilot_session.identifiers import new_id
 
+from . import markers
 from .catalogue import DataUnitRecord, PilotDataRecord, store_in, units_at
 from .data_unit import DataUnit
-from .errors import TransferError
 from .handles import Handle, checked, find
-from .origins import lots_of, record_of
+from .new_data_unit import make_data_unit
 from .registry import open_storage
 from .removing import remove_replica
-from .replicas import access_of, place_of
+from .replicas import access_of, await_replica, place_of
 
 
 @final
@@ -89,15 +88,7 @@ class PilotData(Handle):
 
     def _make(self, description: dict[str, Any]) -> DataUnit:
         stores = self._stores_for(description.get("number_of_replicas", 1))
-        lots = lots_of(description.get("file_urls", []))
-        name = new_id("du")
-        catalogue = self._session.catalogue
-        catalogue.add_data_unit(DataUnitRecord(name, description))
-        catalogue.put_files(name, (record_of(item, part=0) for lot in lots for item in lot.items))
-        for store in stores:
-            catalogue.ask(name, store)
-        self._session.stager.start(name, stores, lots)
-        return DataUnit.of(self._session, name)
+        return make_data_unit(self._session, description, stores)
 
     def _stores_for(self, count: int) -> list[str]:
         """Return this Pilot-Data and as many others as replicas are asked for."""
@@ -144,11 +135,7 @@ class PilotData(Handle):
             TransferError: It could not be brought here.
         """
         self._own(data_unit).add_pilot_data(self)
-        data_unit.wait()
-        replica = data_unit.details["replicas"].get(self.id)
-        if replica is None or replica["state"] is not State.Done:
-            reason = replica["reason"] if replica is not None else "it was canceled"
-            raise TransferError(f"data unit {data_unit.id} is not at {self.id}: {reason}")
+        await_replica(self._session.catalogue, data_unit.id, self.id)
 
     def copy_du(self, data_unit: DataUnit, pilot_data: PilotData) -> None:
         """Bring a data unit to another Pilot-Data; see `DataUnit.add_pilot_data`."""
@@ -167,7 +154,7 @@ class PilotData(Handle):
         return str(place_of(self._record(), self._own(data_unit).id))
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until no data unit here is Pending any more.
+        """Wait until no data unit here is Pending any more, and what this process has asked for here has come.
 
         Args:
             timeout: Seconds; without end by default.
@@ -175,10 +162,7 @@ class PilotData(Handle):
         Returns:
             Whether that is so.
         """
-        limit_s = seconds(timeout)
-        return self._session.catalogue.wait_for(
-            lambda: not any(unit.state is State.Pending for unit in self._units()), limit_s
-        )
+        return self._session.await_all([self.id], seconds(timeout))
 
     def cancel(self) -> None:
         """End it, and remove what it holds. Data units that are nowhere else are Canceled.
@@ -193,6 +177,8 @@ class PilotData(Handle):
         record = self._record()
         for unit in self._units():  # asked for now: nothing can come any more
             remove_replica(catalogue, unit.id, record)
+        with closing(open_storage(place_of(record, ""), access_of(record))) as storage:
+            markers.remove(storage, self.id)
 
     def _own(self, data_unit: DataUnit) -> DataUnit:
         return checked("data_unit", data_unit, DataUnit, self._session)

@@ -9,12 +9,11 @@ from typing import Any, final
 
 from pilot_protocol.data_descriptions import validate_pilot_data
 from pilot_protocol.errors import StateError
-from pilot_protocol.states import State
 from pilot_session.argument_checks import seconds
 from pilot_session.identifiers import new_id
 
-from . import data_session
-from .catalogue import DataUnitRecord, PilotDataRecord
+from . import data_session, markers
+from .catalogue import PilotDataRecord
 from .data_session import DataSession
 from .errors import TransferError
 from .handles import find
@@ -29,10 +28,11 @@ class PilotDataService:
 
     Args:
         coordination_url: The Redis server of the catalogue, ``redis://``, ``rediss://`` or ``unix://``; by default
-            ``$PILOT_COORDINATION_URL``, else a catalogue in the memory of this process.
+            ``$PILOT_COORDINATION_URL``, else that of the session which services of this process share already, else a
+            catalogue in the memory of this process.
         session: A session of `pilot`, or its id; by default the one that all services of this process with this URL share.
-        pds_url: Reconnects to a service by its `url`. Replicas whose making has been broken off are then finished in the
-            background, from a whole replica or from what their descriptions name.
+        pds_url: Reconnects to a service by its `url`. Replicas at its Pilot-Data that are asked for, or whose making has been
+            broken off, are then made in the background.
 
     Raises:
         CoordinationError: The server cannot be reached or refuses.
@@ -49,7 +49,7 @@ class PilotDataService:
             self._session.services.add(self.id)
         else:
             self._session, self.id = find("pds_url", pds_url, "pds")
-            self._session.take_over(self._ids())
+            self._session.serve(self.id)
 
     @property
     def url(self) -> str:
@@ -86,7 +86,7 @@ class PilotDataService:
         return [PilotData.of(self._session, pilot) for pilot in self._ids()]
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until no data unit of this service is Pending any more.
+        """Wait until no data unit of this service is Pending any more, and what this process has asked for has come.
 
         Args:
             timeout: Seconds; without end by default.
@@ -94,15 +94,7 @@ class PilotDataService:
         Returns:
             Whether that is so.
         """
-        limit_s = seconds(timeout)
-        return self._session.catalogue.wait_for(
-            lambda: not any(unit.state is State.Pending for unit in self._units()), limit_s
-        )
-
-    def _units(self) -> list[DataUnitRecord]:
-        own, catalogue = set(self._ids()), self._session.catalogue
-        units = map(catalogue.data_unit, catalogue.list_data_units())
-        return [unit for unit in units if unit is not None and own & unit.replicas.keys()]
+        return self._session.await_all(self._ids(), seconds(timeout))
 
     def cancel(self) -> None:
         """End all Pilot-Data of this service, and remove what they hold. Can be called again.
@@ -158,5 +150,6 @@ def make_pilot_data(
     record = PilotDataRecord(new_id("pd"), service, validate_pilot_data(pilot_data_description))
     with closing(open_storage(place_of(record, ""), access_of(record))) as storage:
         storage.free_bytes()
+        markers.put(storage, record.id)
     session.catalogue.add_pilot_data(record)
     return PilotData.of(session, record.id)

@@ -142,12 +142,12 @@ def _is_unchanged(entry: Entry, other: Entry | None, target: Capabilities) -> bo
     if entry.checksum and other.checksum:
         return entry.checksum == other.checksum
     if target.mtimes:  # it has kept the time that the source told
-        return entry.mtime_ns > 0 and _same_time(entry.mtime_ns, other.mtime_ns)
+        return entry.mtime_ns > 0 and same_time(entry.mtime_ns, other.mtime_ns)
     # It knows only when it got the file: one that is younger than its source has it whole.
     return other.mtime_ns >= entry.mtime_ns > 0
 
 
-def _same_time(one: int, other: int) -> bool:
+def same_time(one: int, other: int) -> bool:
     """Compare to the nanosecond, or to the second where one of two storages does not know more."""
     if one % SECOND_NS == 0 or other % SECOND_NS == 0:
         return one // SECOND_NS == other // SECOND_NS

@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Any
 
 from pilot_protocol import codec, data_ops, signing
-from pilot_protocol.data_records import FileRecord, ReplicaRecord
+from pilot_protocol.data_records import FileRecord, PilotDataPlace, ReplicaRecord
 from pilot_protocol.errors import StateError
-from pilot_protocol.keys import Keys
+from pilot_protocol.keys import Keys, label_of
 from pilot_protocol.operation import BATCH
 from pilot_protocol.signing import Seal
 from pilot_protocol.states import State
@@ -20,6 +20,9 @@ from .catalogue import LEASE_S, Catalogue, Claim, DataUnitRecord, PilotDataRecor
 from .event_bell import EventBell
 
 LEASE_MS = round(LEASE_S * 1000)
+
+_HOST, _OWNER = "host", "owner"
+"""Keys beside those of a data unit's description: the machine that its local paths are of, and whom it was submitted to."""
 
 
 class RedisCatalogue(Catalogue):
@@ -41,7 +44,9 @@ class RedisCatalogue(Catalogue):
         """See `Catalogue.add_pilot_data`."""
         content = codec.encode([record.service, record.description])
         sealed = self._seal.close(signing.PILOT_DATA, record.id, content)
-        self._link.run(data_ops.declare_pilot_data(self._keys, record.id, sealed))
+        wishes = (record.description.get(f"affinity_{kind}_label", "") for kind in ("datacenter", "machine"))
+        place = PilotDataPlace(record.service, label_of(*wishes), record.size_bytes)
+        self._link.run(data_ops.declare_pilot_data(self._keys, record.id, sealed, place))
 
     def end_pilot_data(self, pilot_data: str, state: State, reason: str = "") -> None:
         """See `Catalogue.end_pilot_data`."""
@@ -63,7 +68,9 @@ class RedisCatalogue(Catalogue):
 
     def add_data_unit(self, record: DataUnitRecord) -> None:
         """See `Catalogue.add_data_unit`."""
-        sealed = self._seal.close(signing.DATA_UNIT, record.id, codec.encode(record.description))
+        marks = {_HOST: record.host, _OWNER: record.owner}
+        kept = {**record.description, **{key: value for key, value in marks.items() if value}}
+        sealed = self._seal.close(signing.DATA_UNIT, record.id, codec.encode(kept))
         wanted = record.description.get("number_of_replicas", 1)
         self._link.run(data_ops.declare_data_unit(self._keys, record.id, sealed, wanted))
 
@@ -73,20 +80,24 @@ class RedisCatalogue(Catalogue):
 
     def data_unit(self, data_unit: str) -> DataUnitRecord | None:
         """See `Catalogue.data_unit`."""
-        sealed = self._link.query(data_ops.data_unit_record(self._keys, data_unit))
-        if sealed is None:
+        facts = self._link.run(data_ops.read_data_unit(self._keys, data_unit))
+        if facts.record is None:
             return None
-        state, reason = self._link.query(data_ops.data_unit_state(self._keys, data_unit))
-        replicas = self._link.query(data_ops.replicas(self._keys, data_unit))
+        description = codec.decode_object(self._seal.open(signing.DATA_UNIT, data_unit, facts.record))
+        host, owner = (str(description.pop(key, "")) for key in (_HOST, _OWNER))
         return DataUnitRecord(
             data_unit,
-            codec.decode_object(self._seal.open(signing.DATA_UNIT, data_unit, sealed)),
-            State(state or State.Unknown),
-            reason,
-            files=self._link.query(data_ops.number_of_files(self._keys, data_unit)),
-            bytes=self._link.query(data_ops.data_unit_bytes(self._keys, data_unit)),
-            replicas={replica.pilot_data: replica for replica in replicas},
-        )
+            description,
+            State(facts.state or State.Unknown),
+            facts.reason,
+            files=facts.files,
+            bytes=facts.size,
+            replicas={replica.pilot_data: replica for replica in facts.replicas},
+            host=host,
+            owner=owner,
+            producers=facts.producers,
+            spoilt_by=facts.spoilt_by,
+        ).told()
 
     def list_data_units(self) -> list[str]:
         """See `Catalogue.list_data_units`."""
@@ -124,13 +135,17 @@ class RedisCatalogue(Catalogue):
         if self._link.run(data_ops.ask_replica(self._keys, data_unit, pilot_data)) is None:
             raise unknown("data unit", data_unit)
 
-    def claim(self, data_unit: str, pilot_data: str, owner: str, size: int) -> Claim:
+    def asked(self, most: int = 0) -> list[tuple[str, str]]:
+        """See `Catalogue.asked`."""
+        return self._link.query(data_ops.asked(self._keys, most))
+
+    def claim(self, data_unit: str, pilot_data: str, owner: str, size: int, *, adds: bool = False) -> Claim:
         """See `Catalogue.claim`."""
         store = self.pilot_data(pilot_data)
         limit = store.size_bytes if store is not None else 0
         replica = ReplicaRecord(data_unit, pilot_data)
         reason = str(no_room(replica, size, "{used}", limit))
-        claim = data_ops.ReplicaClaim(data_unit, pilot_data, owner, size, limit, reason)
+        claim = data_ops.ReplicaClaim(data_unit, pilot_data, owner, size, limit, reason, adds)
         answer = self._link.run(data_ops.claim_replica(self._keys, claim, LEASE_MS))
         if answer.verdict == "full":
             raise no_room(replica, size, int(answer.detail), limit)
@@ -154,6 +169,10 @@ class RedisCatalogue(Catalogue):
     def wait_for(self, holds: Callable[[], bool], timeout_s: float | None) -> bool:
         """See `Catalogue.wait_for`."""
         return self._bell.wait_for(holds, timeout_s)
+
+    def wake(self) -> None:
+        """See `Catalogue.wake`."""
+        self._bell.ring()
 
     def close(self) -> None:
         """See `Catalogue.close`."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pilot_protocol.data_records import ReplicaLetter, ReplicaRecord
-from pilot_protocol.errors import StateError
-from pilot_protocol.states import State
+from pilot_protocol.errors import StateError, TransferError
+from pilot_protocol.states import State, is_final
 
 from .bundled_storage import BundledStorage
-from .catalogue import Catalogue, DataUnitRecord, PilotDataRecord
+from .catalogue import Catalogue, DataUnitRecord, PilotDataRecord, unit_in
 from .locations import Location, parse
 from .registry import open_storage
 from .storage import Access, Storage
@@ -53,6 +53,27 @@ def nearest_whole(catalogue: Catalogue, unit: DataUnitRecord, wanted: str = "") 
             f"data unit {unit.id} is {unit.state}, and not whole{where}: nothing can be exported"
         )
     return min(stores, key=lambda store: place_of(store, "").scheme != "file")
+
+
+def await_replica(catalogue: Catalogue, data_unit: str, pilot_data: str) -> None:
+    """Wait until a replica that was asked for is whole.
+
+    Raises:
+        TransferError: It is not, and is not on its way any more.
+        StateError: The catalogue has no such data unit.
+    """
+    catalogue.wait_for(lambda: not is_on_its_way(unit_in(catalogue, data_unit), pilot_data), None)
+    unit = unit_in(catalogue, data_unit)
+    replica = unit.replicas.get(pilot_data)
+    if replica is None or replica.letter != ReplicaLetter.DONE:
+        reason = (replica.reason if replica is not None else unit.reason) or "it was canceled"
+        raise TransferError(f"data unit {data_unit} is not at {pilot_data}: {reason}")
+
+
+def is_on_its_way(unit: DataUnitRecord, pilot_data: str) -> bool:
+    """Return whether a replica is asked for or being made, of a data unit that has not ended."""
+    replica = unit.replicas.get(pilot_data)
+    return replica is not None and replica.is_in_work and not is_final(unit.state)
 
 
 def place_of(record: PilotDataRecord, data_unit: str) -> Location:

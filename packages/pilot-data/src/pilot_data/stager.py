@@ -1,35 +1,33 @@
-"""Makes replicas in the background, and waits where somebody else makes them."""
+"""Makes replicas that are asked for, by this process or by others, in the background.
+
+What is asked for is in the catalogue, and everybody who serves looks there: this process is one of them. A lease keeps two
+from making the same replica. Who ends before a replica is made hands its lease back; who is killed loses it after a while. What
+others have asked for and this process cannot reach, it hands back, too: only who asks is told that it is Failed.
+"""
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 
-from pilot_protocol.data_records import ReplicaLetter, ReplicaRecord
-from pilot_protocol.errors import CoordinationError, PilotError, StateError, TransferError
-from pilot_protocol.states import State, is_final
+from pilot_protocol.errors import CoordinationError
 
-from .catalogue import LEASE_S, Catalogue, PilotDataRecord
-from .entries import Entry
-from .job import Job, untold
-from .origins import Lot, lot_of_replica
-from .replicas import open_replica
-from .staging import Staging, StagingOrder, choose_source
-from .takeover import Replica, lots_left, unfinished
+from .catalogue import Catalogue, DataUnitRecord
+from .choosing import Business, Chooser, Scope, Task
+from .endpoints import Endpoints
+from .job import untold
+from .lease_watch import Replica
+from .making import Maker
+from .origins import Lot
+from .retry import LONGEST_PAUSE_S, pauses
+from .staging_listener import StagingListener
+from .ways import Here
 
 logger = logging.getLogger(__name__)
-
-AT_ONCE = 4
-"""How many replicas are made at once by one process."""
-
-LOOK_S = 1.0
-"""How often who waits for a replica of somebody else looks whether it shall stop."""
 
 
 class Stager:
@@ -38,36 +36,72 @@ class Stager:
     Args:
         catalogue: Knows all replicas.
         owner: How the leases of this process begin; each replica that it makes has one of its own.
+        here: This machine.
+        endpoints: Bound what is made at once, and how fast; by default a few at once, as fast as they can be.
+        listener: Is told of what is made.
     """
 
-    def __init__(self, catalogue: Catalogue, owner: str) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        owner: str,
+        *,
+        here: Here | None = None,
+        endpoints: Endpoints | None = None,
+        listener: StagingListener | None = None,
+    ) -> None:
         self._catalogue = catalogue
+        self._endpoints = endpoints or Endpoints()
+        self._listener = listener or StagingListener()
+        self._chooser = Chooser(catalogue, here or Here.of(catalogue), self._endpoints, self._listener)
+        self._maker = Maker(catalogue, self._listener, self._is_own)
         self._owner = owner
-        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="stager")
-        self._jobs: set[Job] = set()
-        self._lock = threading.Lock()
         self._numbers = count(1)
-        self._is_closed = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._own: set[Replica] = set()
+        self._busy: set[Replica] = set()
+        self._scopes: list[Scope] = []
+        self._is_new = True
+        self._ends = False
+        self._found: list[Task] = []
 
-    def start(self, data_unit: str, stores: Sequence[str], lots: Sequence[Lot] | None) -> None:
-        """Make replicas in the background, the first one from what the user named, the others from there.
+    # --- what is to be made -----------------------------------------------------------------------------------------
+
+    def ask(self, data_unit: str, stores: Sequence[str], lots: Sequence[Lot] | None = None) -> None:
+        """Ask for replicas, and make them unless somebody else does.
 
         Args:
-            data_unit: Of which replicas are asked for.
+            data_unit: Of which replicas are wanted.
             stores: The Pilot-Data that they are to be at.
-            lots: Where the files come from; None to take them from a replica, as soon as there is one.
-        """
-        future = self._pool.submit(self._make, data_unit, tuple(stores), lots)
-        future.add_done_callback(partial(self._look, data_unit, tuple(stores)))
+            lots: Where the files come from, if that has been looked up just now.
 
-    def take_over(self, stores: Sequence[str]) -> None:
-        """Finish, in the background, replicas at some Pilot-Data whose makers have ended.
-
-        Whose lease is kept is left alone. Does not keep the process from ending: somebody else can go on.
+        Raises:
+            StateError: The catalogue has no such data unit.
         """
-        found = unfinished(self._catalogue, stores)
-        if found:
-            threading.Thread(target=self._finish, args=(found,), name="take-over", daemon=True).start()
+        if not stores:
+            return
+        if lots is not None:
+            self._maker.know(data_unit, lots)
+        for store in stores:
+            self._catalogue.ask(data_unit, store)
+        with self._changed:  # only now: what is own and not asked for any more is forgotten
+            self._own.update((data_unit, store) for store in stores)
+        self._begin()
+
+    def serve(self, scope: Scope, *, at_once: bool = True) -> None:
+        """Make what others ask for as well, and finish what others have begun and do not go on with.
+
+        Args:
+            scope: At which Pilot-Data.
+            at_once: Whether to begin with it now; otherwise when something else is to be made.
+        """
+        with self._changed:
+            self._is_new = True
+            if scope not in self._scopes:
+                self._scopes.append(scope)
+        if at_once:
+            self._begin()
 
     def add(
         self, data_unit: str, store: str, lots: Sequence[Lot], on_bytes: Callable[[int], None] = untold
@@ -84,208 +118,125 @@ class Stager:
             TransferError: They are not there, and the replica is as it was.
             StateError: The data unit or the Pilot-Data has ended.
         """
-        self._stage(replace(self._order(data_unit, store, lots), adds=True, on_bytes=on_bytes))
+        self._maker.add((data_unit, store), self._new_name(), lots, on_bytes)
 
-    def replica(self, data_unit: str, store: str) -> Lot:
-        """Return the files of a data unit as a Pilot-Data has them."""
-        record = self._store(store)
-        return lot_of_replica(record, data_unit, self._catalogue.files(data_unit))
-
-    def close(self, *, cancel: bool = False) -> None:
-        """End, when what was started has ended.
+    def is_awaited(self, unit: DataUnitRecord, pilot_data: str = "") -> bool:
+        """Return whether a replica is still to come that this process has asked for.
 
         Args:
-            cancel: Whether what was started is canceled.
+            unit: Of which replicas are meant.
+            pilot_data: The one at this Pilot-Data; by default all.
         """
-        with self._lock:
-            self._is_closed = self._is_closed or cancel
-            jobs = list(self._jobs) if cancel else []
-        for job in jobs:
-            job.cancel()
-        self._pool.shutdown(wait=True, cancel_futures=cancel)
+        with self._changed:
+            names = {store for name, store in self._own if name == unit.id and pilot_data in {"", store}}
+        return any(replica.is_in_work for name, replica in unit.replicas.items() if name in names)
 
-    def _order(self, data_unit: str, store: str, lots: Sequence[Lot]) -> StagingOrder:
-        return StagingOrder(data_unit, store, self._new_owner(), partial(_these, lots))
+    # --- ending -----------------------------------------------------------------------------------------------------
 
-    def _new_owner(self) -> str:
+    def close(self, *, cancel: bool = False) -> None:
+        """End. What others have asked for is handed back, to be made by others.
+
+        Args:
+            cancel: Whether what this process has asked for is canceled; by default it is made first, if it can be made here.
+        """
+        with self._changed:
+            self._ends = True
+            self._scopes = []
+            self._changed.notify_all()
+            thread, self._thread = self._thread, None
+        self._maker.end(cancel=cancel)
+        self._catalogue.wake()
+        if thread is not None:
+            atexit.unregister(self.close)
+            thread.join()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy)
+            own = set(self._own)
+        for replica in own if cancel else ():
+            self._maker.give_up(replica, self._new_name())
+
+    def _begin(self) -> None:
+        """Start to look for what is to be made, or look at once."""
+        with self._changed:
+            if self._thread is None and not self._ends:
+                self._thread = threading.Thread(target=self._run, name="stager", daemon=True)
+                self._thread.start()
+                atexit.register(self.close)
+                return
+        self._catalogue.wake()
+
+    # --- the thread -------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        """Start what can be made, until the end; the boundary that keeps on when the catalogue is away."""
+        waits = pauses()
+        while True:
+            try:
+                if self._turn():
+                    return
+                waits = pauses()
+            except CoordinationError as error:
+                logger.error("serving.interrupted %s", error, extra={"action": "serving.interrupted"})
+                if not error.transient or self._pause(next(waits, None)):
+                    return
+                self._listener.troubled(str(error))
+
+    def _turn(self) -> bool:
+        """Wait until there is something to do, and do it; return whether this is the end."""
+        limit_s = self._next_s()
+        self._catalogue.wait_for(partial(self._is_to_act, has_limit=limit_s is not None), limit_s)
+        found, self._found = self._found, []
+        for task in found:
+            name = f"stager of {task.replica[0]}"
+            threading.Thread(target=self._work, args=(task,), name=name, daemon=True).start()
+        with self._changed:
+            return self._ends and not self._busy and not found
+
+    def _is_to_act(self, *, has_limit: bool) -> bool:
+        """Look, and return whether something was found, or a lease is to be watched from now on, or this is the end."""
+        with self._changed:
+            business = self._business()
+        self._found, asked = self._chooser.choose(business)
+        with self._changed:
+            self._is_new = self._is_new and not business.is_new
+            self._forget(business.own - asked if asked is not None else frozenset())
+            self._busy.update(task.replica for task in self._found)
+            is_end = self._ends and not self._busy
+        return bool(self._found) or is_end or (not has_limit and self._next_s() is not None)
+
+    def _next_s(self) -> float | None:
+        """Return in how many seconds something may be made that cannot be now; None when that depends on changes only."""
+        found = (self._chooser.next_s(), self._maker.next_s())
+        return min((seconds for seconds in found if seconds is not None), default=None)
+
+    def _is_own(self, replica: Replica) -> bool:
+        return replica in self._own
+
+    def _forget(self, replicas: frozenset[Replica]) -> None:
+        """Forget what this process has asked for and is made by now, or not wanted any more."""
+        if replicas:
+            self._own -= replicas
+            self._maker.keep_known({data_unit for data_unit, _store in self._own})
+
+    def _business(self) -> Business:
+        own = frozenset(() if self._maker.is_canceled else self._own)
+        return Business(own, frozenset(self._busy), self._maker.unable, tuple(self._scopes), self._is_new)
+
+    def _pause(self, seconds: float | None) -> bool:
+        """Wait until the catalogue may be back; return whether this is the end."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._ends, LONGEST_PAUSE_S if seconds is None else seconds)
+
+    def _work(self, task: Task) -> None:
+        try:
+            self._maker.make(task, self._new_name(), self._endpoints.pace(task.way.ends))
+        finally:
+            self._endpoints.give_back(task.way.ends)
+            with self._changed:
+                self._busy.discard(task.replica)
+                self._changed.notify_all()
+            self._catalogue.wake()
+
+    def _new_name(self) -> str:
         """Return a name for one staging: two of this process must not hold the same lease either."""
         return f"{self._owner}-{next(self._numbers)}"
-
-    def _look(self, data_unit: str, stores: Sequence[str], done: Future[None]) -> None:
-        """Give up what was never begun, because it was canceled before."""
-        if done.cancelled():
-            for store in stores:
-                self._give_up(self._order(data_unit, store, ()), TransferError("staging was stopped"))
-
-    def _make(self, data_unit: str, stores: Sequence[str], lots: Sequence[Lot] | None) -> None:
-        """Make one replica after the other: the boundary that turns whatever goes wrong with one into its state."""
-        for store in stores:
-            order = self._order(data_unit, store, ())
-            try:
-                lots_now = self._origin(data_unit, store, lots)
-                order = self._order(data_unit, store, lots_now)
-                self._stage(order)
-            except TransferError:
-                continue  # it is in the replica's record
-            except StateError as error:
-                self._withdraw(order, error)
-            except Exception as error:  # noqa: BLE001 - see above
-                self._give_up(order, error)
-
-    def _finish(self, replicas: Sequence[Replica]) -> None:
-        """Make replicas whose leases are over or end while this goes on."""
-        orders = [
-            StagingOrder(data_unit, store, self._new_owner(), partial(self._lots_left, data_unit, store))
-            for data_unit, store in replicas
-        ]
-        try:
-            while orders := [order for order in orders if not self._is_closed and self._is_asked_for(order)]:
-                orders = [order for order in orders if self._tried(order)]
-                self._catalogue.wait_for(partial(self._is_over, orders), LEASE_S)
-        except CoordinationError as error:
-            logger.error("take-over.ended %s", error, extra={"action": "take-over.ended"})
-
-    def _tried(self, order: StagingOrder) -> bool:
-        """Try to make a replica; return False when this process cannot, or nobody wants it any more."""
-        try:
-            self._try(order)
-            return True
-        except (TransferError, StateError) as error:
-            logger.error("take-over.failed %s at %s: %s", order.data_unit, order.pilot_data, error,
-                         extra={"action": "take-over.failed"})  # fmt: skip
-            return False
-
-    def _is_over(self, orders: Sequence[StagingOrder]) -> bool:
-        return self._is_closed or not any(map(self._is_asked_for, orders))
-
-    def _lots_left(self, data_unit: str, store: str, present: dict[str, Entry]) -> Sequence[Lot]:
-        unit = self._catalogue.data_unit(data_unit)
-        origin = choose_source(unit, store) if unit is not None else None
-        if origin is not None:
-            return [self.replica(data_unit, origin)]
-        return lots_left(self._catalogue, data_unit, present)
-
-    def _origin(self, data_unit: str, store: str, lots: Sequence[Lot] | None) -> Sequence[Lot]:
-        """Return where files come from: the nearest replica, else what the user named."""
-        if lots is None:
-            while not self._catalogue.wait_for(lambda: self._is_decided(data_unit, store), LOOK_S):
-                if self._is_closed:
-                    raise PilotError("staging was stopped")
-        unit = self._catalogue.data_unit(data_unit)
-        origin = choose_source(unit, store) if unit is not None else None
-        if origin is not None:
-            return [self.replica(data_unit, origin)]
-        if lots is None:
-            raise PilotError(f"no Pilot-Data has data unit {data_unit} whole, to copy it from there")
-        return lots
-
-    def _is_decided(self, data_unit: str, store: str) -> bool:
-        """Return whether there is a replica to copy from, or no hope for one."""
-        unit = self._catalogue.data_unit(data_unit)
-        if unit is None or is_final(unit.state) or choose_source(unit, store) is not None:
-            return True
-        return not any(replica.is_in_work for name, replica in unit.replicas.items() if name != store)
-
-    def _stage(self, order: StagingOrder) -> None:
-        """Make a replica, or wait until somebody else has made it.
-
-        Raises:
-            TransferError: It was not made, and is Failed.
-            StateError: The data unit or the Pilot-Data has ended, or nobody asks for the replica.
-        """
-        while True:
-            if order.adds:
-                self._catalogue.ask(order.data_unit, order.pilot_data)
-            if self._try(order):
-                return
-            self._await_other(order)
-            if not order.adds and not self._is_asked_for(order):
-                return
-
-    def _try(self, order: StagingOrder) -> bool:
-        """Make a replica; return False when somebody else is doing it.
-
-        Raises:
-            TransferError: As `_stage`.
-            StateError: As `_stage`.
-        """
-        record = self._store(order.pilot_data)
-        unit = self._catalogue.data_unit(order.data_unit)
-        checksum = unit.description.get("checksum", "sha256") if unit is not None else "sha256"
-        open_target = partial(open_replica, record, order.data_unit)
-        with self._listed(Job(checksum=checksum, on_bytes=order.on_bytes)) as job:
-            staging = Staging(self._catalogue, order, open_target, job)
-            if not staging.run():
-                return False
-        if staging.error is not None:
-            raise staging.error
-        return True
-
-    def _await_other(self, order: StagingOrder) -> None:
-        """Wait until somebody else has made a replica, or its lease may have run out."""
-        for _ in range(round(LEASE_S / LOOK_S)):
-            if self._catalogue.wait_for(lambda: not self._is_asked_for(order), LOOK_S):
-                return
-            if self._is_closed:
-                raise PilotError("staging was stopped")
-
-    @contextmanager
-    def _listed(self, job: Job) -> Iterator[Job]:
-        """List a job among those that can be canceled, for as long as it runs."""
-        with self._lock:
-            self._jobs.add(job)
-            if self._is_closed:
-                job.cancel()
-        try:
-            yield job
-        finally:
-            with self._lock:
-                self._jobs.discard(job)
-
-    def _give_up(self, order: StagingOrder, error: Exception) -> None:
-        """Let a replica be Failed, unless somebody holds its lease, or it is Done."""
-        reason = str(error) if isinstance(error, PilotError) else f"{type(error).__name__}: {error}"
-        failed = ReplicaRecord(
-            order.data_unit, order.pilot_data, ReplicaLetter.FAILED, order.owner, reason=reason
-        )
-        try:
-            if self._catalogue.claim(order.data_unit, order.pilot_data, order.owner, 0).granted:
-                logger.error("replica.failed %s at %s: %s", order.data_unit, order.pilot_data, reason,
-                             exc_info=None if isinstance(error, PilotError) else error,
-                             extra={"action": "replica.failed"})  # fmt: skip
-                self._catalogue.settle(failed)
-        except StateError as ended:
-            self._withdraw(order, ended)
-        except PilotError as also:
-            logger.error("staging.untold %s: %s", reason, also, extra={"action": "staging.untold"})
-
-    def _withdraw(self, order: StagingOrder, error: StateError) -> None:
-        """Forget a replica that was asked for just when its Pilot-Data ended; else whoever took it away sees to that."""
-        logger.info("staging.needless %s", error, extra={"action": "staging.needless"})
-        try:
-            store = self._catalogue.pilot_data(order.pilot_data)
-            unit = self._catalogue.data_unit(order.data_unit)
-            replica = unit.replicas.get(order.pilot_data) if unit is not None else None
-            is_waiting = replica is not None and replica.letter == ReplicaLetter.PENDING
-            if store is not None and is_final(store.state) and is_waiting:
-                self._catalogue.forget(order.data_unit, order.pilot_data)
-            unit = self._catalogue.data_unit(order.data_unit)
-            if unit is not None and not unit.replicas:
-                self._catalogue.end_data_unit(order.data_unit, State.Canceled, str(error))
-        except PilotError as also:
-            logger.error("staging.untold %s: %s", order.data_unit, also, extra={"action": "staging.untold"})
-
-    def _store(self, store: str) -> PilotDataRecord:
-        record = self._catalogue.pilot_data(store)
-        if record is None:
-            raise StateError(f"there is no Pilot-Data {store} in this catalogue")
-        return record
-
-    def _is_asked_for(self, order: StagingOrder) -> bool:
-        unit = self._catalogue.data_unit(order.data_unit)
-        replica = unit.replicas.get(order.pilot_data) if unit is not None else None
-        return replica is not None and replica.is_in_work
-
-
-def _these(lots: Sequence[Lot], _present: dict[str, Entry]) -> Sequence[Lot]:
-    return lots

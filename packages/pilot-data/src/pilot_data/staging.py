@@ -11,7 +11,7 @@ from functools import partial
 from pilot_protocol.data_records import FileRecord, ReplicaLetter, ReplicaRecord
 from pilot_protocol.errors import CoordinationError, PilotError
 
-from .catalogue import Catalogue, DataUnitRecord
+from .catalogue import Catalogue, Claim
 from .entries import Entry, Item, Outcome
 from .errors import CanceledError, NoSpaceError, TransferError
 from .job import Job, untold
@@ -37,7 +37,8 @@ class StagingOrder:
         pilot_data: Its id.
         owner: Who moves.
         lots: Tells where the files come from, when the lease is held; is given what has arrived before, by path.
-        adds: Whether the replica was whole before, and gets more files.
+        adds: Whether the replica is whole, and gets more files.
+        hands_back: Returns whether others shall go on with what has arrived, when it has not gone well.
         on_bytes: Told the number of bytes that have moved since it was last told.
     """
 
@@ -46,6 +47,7 @@ class StagingOrder:
     owner: str
     lots: Callable[[dict[str, Entry]], Sequence[Lot]]
     adds: bool = False
+    hands_back: Callable[[TransferError], bool] = lambda _error: False
     on_bytes: Callable[[int], None] = untold
 
 
@@ -60,12 +62,14 @@ class Staging:
 
     Attributes:
         error: Why the files are not there, once it has run.
+        told: How it ended, as the catalogue was told; None when it was not, or had learned it from somebody else.
     """
 
     def __init__(
         self, catalogue: Catalogue, order: StagingOrder, open_target: Callable[[], Storage], job: Job
     ) -> None:
         self.error: TransferError | None = None
+        self.told: ReplicaRecord | None = None
         self._catalogue = catalogue
         self._order = order
         self._open_target = open_target
@@ -82,10 +86,9 @@ class Staging:
             CoordinationError: The catalogue cannot be reached.
             StateError: The data unit or the Pilot-Data has ended, or nobody asks for the replica.
         """
-        order = self._order
         self._know_files()
         try:
-            claim = self._catalogue.claim(order.data_unit, order.pilot_data, order.owner, self._size())
+            claim = self._claim()
         except NoSpaceError as error:
             logger.warning("replica.refused %s", error, extra={"action": "replica.refused"})
             self.error = error
@@ -99,6 +102,12 @@ class Staging:
                 self._target.close()
         return True
 
+    def _claim(self) -> Claim:
+        order = self._order
+        return self._catalogue.claim(
+            order.data_unit, order.pilot_data, order.owner, self._size(), adds=order.adds
+        )
+
     def _make(self) -> None:
         order = self._order
         with LeaseKeeper(
@@ -108,20 +117,18 @@ class Staging:
             try:
                 self.error = self._moved()
             except (KeyboardInterrupt, SystemExit):
-                self._end(CanceledError("the program was interrupted while it moved files"))
-                raise
-            if self.error is not None and self._is_ours():
+                self.error = CanceledError("the program was interrupted while it moved files")
                 self._clean()
-        self._settle()
+                self._settle(self._letter())
+                raise
+            letter = self._letter()
+            if self.error is not None and letter != ReplicaLetter.PENDING and self._is_ours():
+                self._clean()
+        self._settle(letter)
 
     def _count(self, keeper: LeaseKeeper, count: int) -> None:
         keeper.count(count)
         self._order.on_bytes(count)
-
-    def _end(self, error: TransferError) -> None:
-        self.error = error
-        self._clean()
-        self._settle()
 
     def _know_files(self) -> None:
         self._known = {file.path: file for file in self._catalogue.files(self._order.data_unit)}
@@ -198,25 +205,20 @@ class Staging:
             self._catalogue.put_files(self._order.data_unit, self._fresh)
             self._fresh = []
 
-    def _settle(self) -> None:
+    def _settle(self, letter: str) -> None:
         """Tell how it ended. Who learns that the replica was taken away meanwhile removes what has arrived."""
         order, error = self._order, self.error
-        record = ReplicaRecord(
-            order.data_unit, order.pilot_data, ReplicaLetter.DONE, order.owner, self._size()
-        )
+        # What was whole before keeps its room; who adds files takes those of them away that have not come.
+        size = self._size() if letter == ReplicaLetter.DONE else 0
+        record = ReplicaRecord(order.data_unit, order.pilot_data, letter, order.owner, size)
         if error is not None:
-            logger.warning(
-                "replica.failed %s at %s: %s",
-                order.data_unit,
-                order.pilot_data,
-                error,
-                extra={"action": "replica.failed"},
-            )
-            letter = self._letter(error)
-            # What was whole before keeps its room; who adds files takes those of them away that have not come.
-            size = record.bytes if letter == ReplicaLetter.DONE else 0
-            record = record._replace(letter=letter, bytes=size, reason=str(error))
+            action = "handed_back" if letter == ReplicaLetter.PENDING else "failed"
+            logger.log(logging.INFO if letter == ReplicaLetter.PENDING else logging.WARNING,
+                       "replica.%s %s at %s: %s", action, order.data_unit, order.pilot_data, error,
+                       extra={"action": f"replica.{action}"})  # fmt: skip
+            record = record._replace(reason=str(error))
         if self._catalogue.settle(record):
+            self.told = record
             return
         replica = self._replica()
         if replica is None or replica.letter == ReplicaLetter.CANCELED:
@@ -224,9 +226,13 @@ class Staging:
             self._catalogue.forget(order.data_unit, order.pilot_data)
             self.error = self.error or CanceledError(f"{order.data_unit} was removed from {order.pilot_data}")
 
-    def _letter(self, error: TransferError) -> str:
-        if self._order.adds:
+    def _letter(self) -> str:
+        """Return what becomes of the replica."""
+        error = self.error
+        if error is None or self._order.adds:
             return ReplicaLetter.DONE  # what it had before it still has
+        if self._order.hands_back(error):
+            return ReplicaLetter.PENDING
         return ReplicaLetter.CANCELED if isinstance(error, CanceledError) else ReplicaLetter.FAILED
 
     def _is_ours(self) -> bool:
@@ -254,18 +260,3 @@ class Staging:
                 self._target.remove_all()
         except TransferError as error:
             logger.warning("replica.left %s", error, extra={"action": "replica.left"})
-
-
-def choose_source(unit: DataUnitRecord, besides: str) -> str | None:
-    """Return a Pilot-Data that holds a data unit whole; None when there is none.
-
-    Args:
-        unit: The data unit.
-        besides: One that is not meant.
-    """
-    done = [
-        name
-        for name, replica in unit.replicas.items()
-        if replica.letter == ReplicaLetter.DONE and name != besides
-    ]
-    return min(done, default=None)

@@ -1,30 +1,18 @@
-"""What somebody else has to know to finish a replica whose maker has ended."""
+"""Where the files of a replica come from, for one who has not looked that up before: what its description names."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
-from pilot_protocol.states import is_final
+from pilot_protocol.data_records import FileRecord
 
 from .catalogue import Catalogue
 from .entries import Entry
+from .errors import TransferError
 from .origins import Lot, lots_of, record_of
 
 logger = logging.getLogger(__name__)
-
-Replica = tuple[str, str]
-"""A data unit and a Pilot-Data."""
-
-
-def unfinished(catalogue: Catalogue, stores: Collection[str]) -> list[Replica]:
-    """Return the replicas at some Pilot-Data that are asked for and not made yet, by whomever."""
-    found: list[Replica] = []
-    for name in catalogue.list_data_units():
-        unit = catalogue.data_unit(name)
-        if unit is not None and not is_final(unit.state):
-            found += [(name, at) for at, known in unit.replicas.items() if at in stores and known.is_in_work]
-    return found
 
 
 def lots_left(catalogue: Catalogue, data_unit: str, present: dict[str, Entry]) -> Sequence[Lot]:
@@ -54,8 +42,19 @@ def lots_left(catalogue: Catalogue, data_unit: str, present: dict[str, Entry]) -
         return []
     unit = catalogue.data_unit(data_unit)
     lots = lots_of(unit.description.get("file_urls", []) if unit is not None else [])
-    catalogue.put_files(data_unit, [record_of(item, part=0) for lot in lots for item in lot.items])
+    fresh = [record_of(item, part=0) for lot in lots for item in lot.items]
+    _check_all(data_unit, missing, {*added, *(file.path for file in fresh)})
+    catalogue.put_files(data_unit, fresh)
     return lots
+
+
+def _check_all(data_unit: str, missing: Sequence[FileRecord], found: set[str]) -> None:
+    lost = [file.path for file in missing if file.path not in found and not (file.link or file.is_folder)]
+    if lost:
+        raise TransferError(
+            f"no Pilot-Data has data unit {data_unit} whole, to copy it from there; {len(lost)} of its files are not among "
+            f"what its description names, like {lost[0]!r}"
+        )
 
 
 def _is_there(size: int, entry: Entry | None) -> bool:

@@ -74,6 +74,7 @@ UNIT_SCHEMA = Schema(
         "max_restarts": whole_number(0),
         "input_data": input_data,
         "output_data": output_data,
+        "keep_failed_outputs": flag,
         "file_transfer": file_transfers,
         "affinity_datacenter_label": text,
         "affinity_machine_label": text,

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote
 
-from .data_records import FileRecord, ReplicaLetter, ReplicaRecord
-from .errors import ProtocolError
+from .data_records import DataUnitReading, FileRecord, PilotDataPlace, ReplicaRecord
+from .data_replies import (
+    as_is,
+    data_unit_and_pilot_data,
+    data_unit_reading,
+    file_records,
+    number,
+    number_or_none,
+    quoted,
+    replica_records,
+    state_and_reason,
+    texts,
+)
 from .keys import Keys
 from .operation import Argument, Operation, Query, text_of
-from .reads import pairs
-from .states import State
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,8 @@ class ReplicaClaim:
     """Most bytes that the Pilot-Data may hold; 0 for any."""
     reason: str = ""
     """Why the replica has failed, if there is no room; ``{used}`` in it becomes the bytes that others use."""
+    adds: bool = False
+    """Whether it is Done, and gets further files; any other one is held then."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +50,45 @@ class ClaimAnswer:
     """Who holds it, or how many bytes others use."""
 
 
-def declare_pilot_data(keys: Keys, name: str, record: bytes) -> Operation[int]:
-    """Make a Pilot-Data known, Running."""
-    return Operation("declare_pilot_data", keys.prefix, (name, record), int)
+@dataclass(frozen=True)
+class Delivery:
+    """What a unit has left, and where its files lie."""
+
+    pilot: str
+    epoch: str
+    unit: str
+    attempt: int
+    data_unit: str
+    pilot_data: str
+
+
+@dataclass(frozen=True)
+class DeliveryAnswer:
+    """Reply to a delivery."""
+
+    verdict: str
+    """``delivered``, ``stale``, ``unit``, ``store``, ``elsewhere``, ``busy`` or ``full``; see ``lua/deliver_files.lua``."""
+    detail: str = ""
+    """The Pilot-Data that the files belong to, or how many bytes are used."""
+
+
+def declare_pilot_data(
+    keys: Keys, name: str, record: bytes, place: PilotDataPlace | None = None
+) -> Operation[int]:
+    """Make a Pilot-Data known, Running.
+
+    Args:
+        keys: The session's.
+        name: Its id.
+        record: Sealed.
+        place: What placing needs to know of it; None: nothing, so that nothing is brought there for units.
+    """
+    return Operation("declare_pilot_data", keys.prefix, (name, record, *(place or ())), int)
 
 
 def end_pilot_data(keys: Keys, name: str, state: str, reason: str) -> Operation[int]:
     """Set a final state."""
-    return Operation("end_pilot_data", keys.prefix, (name, state, _quoted(reason)), int)
+    return Operation("end_pilot_data", keys.prefix, (name, state, quoted(reason)), int)
 
 
 def declare_data_unit(keys: Keys, name: str, record: bytes, replicas: int) -> Operation[int]:
@@ -57,7 +98,7 @@ def declare_data_unit(keys: Keys, name: str, record: bytes, replicas: int) -> Op
 
 def end_data_unit(keys: Keys, name: str, state: str, reason: str) -> Operation[int]:
     """Set a final state."""
-    return Operation("end_data_unit", keys.prefix, (name, state, _quoted(reason)), int)
+    return Operation("end_data_unit", keys.prefix, (name, state, quoted(reason)), int)
 
 
 def put_files(keys: Keys, data_unit: str, files: Iterable[tuple[FileRecord, bytes]]) -> Operation[int | None]:
@@ -71,23 +112,43 @@ def put_files(keys: Keys, data_unit: str, files: Iterable[tuple[FileRecord, byte
     arguments: list[Argument] = [data_unit]
     for file, record in files:
         arguments += (path_bytes(file.path), 0 if file.link else file.size, record)
-    return Operation("put_files", keys.prefix, arguments, _number_or_none)
+    return Operation("put_files", keys.prefix, arguments, number_or_none)
+
+
+def deliver_files(
+    keys: Keys, delivery: Delivery, files: Iterable[tuple[FileRecord, bytes]]
+) -> Operation[DeliveryAnswer]:
+    """Add files that a unit has left at a Pilot-Data, at most :data:`~pilot_protocol.operation.BATCH`.
+
+    Args:
+        keys: The session's.
+        delivery: Whose they are, and where they lie. A data unit without replicas gets one there.
+        files: Each with its sealed record; without any, only the replica is made and the answer tells whether files
+            would be taken.
+    """
+    arguments: list[Argument] = [
+        delivery.pilot, delivery.epoch, delivery.unit, delivery.attempt, delivery.data_unit, delivery.pilot_data,
+    ]  # fmt: skip
+    for file, record in files:
+        arguments += (path_bytes(file.path), 0 if file.link else file.size, record)
+    return Operation("deliver_files", keys.prefix, arguments, _read_delivery)
 
 
 def remove_files(keys: Keys, data_unit: str, paths: Sequence[str]) -> Operation[int | None]:
     """Forget files, at most :data:`~pilot_protocol.operation.BATCH`; None when the data unit is not known."""
-    return Operation("remove_files", keys.prefix, (data_unit, *map(path_bytes, paths)), _number_or_none)
+    return Operation("remove_files", keys.prefix, (data_unit, *map(path_bytes, paths)), number_or_none)
 
 
 def ask_replica(keys: Keys, data_unit: str, pilot_data: str) -> Operation[int | None]:
     """Ask for a replica; None when the data unit is not known."""
-    return Operation("ask_replica", keys.prefix, (data_unit, pilot_data), _number_or_none)
+    return Operation("ask_replica", keys.prefix, (data_unit, pilot_data), number_or_none)
 
 
 def claim_replica(keys: Keys, claim: ReplicaClaim, lease_ms: int) -> Operation[ClaimAnswer]:
     """Take the lease of a replica."""
     arguments = (
-        claim.data_unit, claim.pilot_data, claim.owner, claim.size, claim.limit, lease_ms, _quoted(claim.reason),
+        claim.data_unit, claim.pilot_data, claim.owner, claim.size, claim.limit, lease_ms, quoted(claim.reason),
+        *((1,) if claim.adds else ()),
     )  # fmt: skip
     return Operation("claim_replica", keys.prefix, arguments, _read_claim)
 
@@ -102,7 +163,7 @@ def renew_replica(
 def settle_replica(keys: Keys, record: ReplicaRecord) -> Operation[int]:
     """Set how a replica ended."""
     arguments = (
-        record.data_unit, record.pilot_data, record.owner, record.letter, record.bytes, _quoted(record.reason),
+        record.data_unit, record.pilot_data, record.owner, record.letter, record.bytes, quoted(record.reason),
     )  # fmt: skip
     return Operation("settle_replica", keys.prefix, arguments, int)
 
@@ -114,52 +175,97 @@ def forget_replica(keys: Keys, data_unit: str, pilot_data: str) -> Operation[int
 
 def pilot_data_record(keys: Keys, name: str) -> Query[bytes | None]:
     """Read the sealed record of a Pilot-Data."""
-    return Query(("HGET", keys.named("pilot_data"), name), _as_is)
+    return Query(("HGET", keys.named("pilot_data"), name), as_is)
 
 
 def pilot_data_state(keys: Keys, name: str) -> Query[tuple[str, str]]:
     """Read state and reason of a Pilot-Data; empty for one that is not known or cannot be read."""
-    return Query(("HGET", keys.named("pilot_data_states"), name), _read_state)
+    return Query(("HGET", keys.named("pilot_data_states"), name), state_and_reason)
 
 
 def pilot_data_used(keys: Keys, name: str) -> Query[int]:
     """Read how many bytes are used at a Pilot-Data."""
-    return Query(("HGET", keys.named("pilot_data_used"), name), _number)
+    return Query(("HGET", keys.named("pilot_data_used"), name), number)
+
+
+def pilot_data_places(keys: Keys, names: Sequence[str]) -> Query[list[PilotDataPlace]]:
+    """Read what placing knows of Pilot-Data; the defaults for those of which it knows nothing."""
+    return Query(
+        ("HMGET", keys.named("pilot_data_places"), *names),
+        lambda reply: [PilotDataPlace.from_bytes(record or b"") for record in reply],
+    )
 
 
 def pilot_data_made(keys: Keys) -> Query[list[str]]:
     """Read all Pilot-Data, in the order in which they were made."""
-    return Query(("LRANGE", keys.named("pilot_data_made"), 0, -1), _texts)
+    return Query(("LRANGE", keys.named("pilot_data_made"), 0, -1), texts)
 
 
 def data_unit_record(keys: Keys, name: str) -> Query[bytes | None]:
     """Read the sealed record of a data unit."""
-    return Query(("HGET", keys.named("data_units"), name), _as_is)
+    return Query(("HGET", keys.named("data_units"), name), as_is)
 
 
 def data_unit_state(keys: Keys, name: str) -> Query[tuple[str, str]]:
     """Read state and reason of a data unit; empty for one that is not known or cannot be read."""
-    return Query(("HGET", keys.named("data_unit_states"), name), _read_state)
+    return Query(("HGET", keys.named("data_unit_states"), name), state_and_reason)
+
+
+def data_unit_states(keys: Keys, names: Sequence[str]) -> Query[list[tuple[str, str]]]:
+    """Read state and reason of data units; empty for those that are not known or cannot be read."""
+    return Query(
+        ("HMGET", keys.named("data_unit_states"), *names), lambda reply: [*map(state_and_reason, reply)]
+    )
 
 
 def data_unit_bytes(keys: Keys, name: str) -> Query[int]:
     """Read how many bytes the files of a data unit have."""
-    return Query(("HGET", keys.named("data_unit_bytes"), name), _number)
+    return Query(("HGET", keys.named("data_unit_bytes"), name), number)
 
 
 def data_units_made(keys: Keys) -> Query[list[str]]:
     """Read all data units, in the order in which they were made."""
-    return Query(("LRANGE", keys.named("data_units_made"), 0, -1), _texts)
+    return Query(("LRANGE", keys.named("data_units_made"), 0, -1), texts)
 
 
 def number_of_files(keys: Keys, data_unit: str) -> Query[int]:
     """Read how many files a data unit has."""
-    return Query(("HLEN", keys.files(data_unit)), _number)
+    return Query(("HLEN", keys.files(data_unit)), number)
 
 
 def replicas(keys: Keys, data_unit: str) -> Query[list[ReplicaRecord]]:
     """Read the replicas of a data unit."""
-    return Query(("HGET", keys.named("replicas"), data_unit), lambda reply: _read_replicas(data_unit, reply))
+    return Query(("HGET", keys.named("replicas"), data_unit), lambda reply: replica_records(data_unit, reply))
+
+
+def asked(keys: Keys, most: int = 0) -> Query[list[tuple[str, str]]]:
+    """Read which replicas somebody is to make, or makes: data unit and Pilot-Data.
+
+    Args:
+        keys: The session's.
+        most: So many of them at random; 0 for all.
+    """
+    if most:
+        return Query(("SRANDMEMBER", keys.named("asked"), most), data_unit_and_pilot_data)
+    return Query(("SMEMBERS", keys.named("asked")), data_unit_and_pilot_data)
+
+
+def producers(keys: Keys, names: Sequence[str]) -> Query[list[int]]:
+    """Read how many units are still to add files to data units."""
+    return Query(("HMGET", keys.named("producers"), *names), lambda reply: [*map(number, reply)])
+
+
+def spoilt(keys: Keys, names: Sequence[str]) -> Query[list[str | None]]:
+    """Read which unit that was to add files to a data unit was the first to end otherwise than well."""
+    return Query(
+        ("HMGET", keys.named("spoilt"), *names),
+        lambda reply: [None if name is None else text_of(name) for name in reply],
+    )
+
+
+def read_data_unit(keys: Keys, name: str) -> Operation[DataUnitReading]:
+    """Read all that is known of a data unit, but its files, in one go."""
+    return Operation("read_data_unit", keys.prefix, (name,), lambda reply: data_unit_reading(name, reply))
 
 
 def files(keys: Keys, data_unit: str, cursor: int, count: int) -> Query[tuple[int, list[tuple[str, bytes]]]]:
@@ -167,7 +273,7 @@ def files(keys: Keys, data_unit: str, cursor: int, count: int) -> Query[tuple[in
 
     What changes meanwhile may come twice or be missed; what does not comes at least once.
     """
-    return Query(("HSCAN", keys.files(data_unit), cursor, "COUNT", count), _read_files)
+    return Query(("HSCAN", keys.files(data_unit), cursor, "COUNT", count), file_records)
 
 
 def path_bytes(path: str) -> bytes:
@@ -175,80 +281,9 @@ def path_bytes(path: str) -> bytes:
     return path.encode("utf-8", "surrogateescape")
 
 
-def _quoted(text: str) -> str:
-    """Return a text without blanks and separators."""
-    return quote(text, safe="", errors="surrogatepass")
-
-
-def _unquoted(text: str) -> str:
-    """Return what was quoted; what somebody has spoilt hides nothing else."""
-    try:
-        return unquote(text, errors="surrogatepass")
-    except UnicodeDecodeError:
-        return unquote(text)
-
-
 def _read_claim(reply: Any) -> ClaimAnswer:
     return ClaimAnswer(text_of(reply[0]), text_of(reply[1]))
 
 
-def _number(reply: Any) -> int:
-    try:
-        return int(reply or 0)
-    except ValueError:
-        return 0
-
-
-def _number_or_none(reply: Any) -> int | None:
-    return None if reply is None else int(reply)
-
-
-def _as_is(reply: Any) -> bytes | None:
-    return None if reply is None else bytes(reply)
-
-
-def _texts(reply: Any) -> list[str]:
-    return [text_of(name) for name in reply]
-
-
-def _read_state(reply: Any) -> tuple[str, str]:
-    state, _, rest = text_of(reply or b"").partition("|")
-    return (state if state in _STATES else ""), _unquoted(rest.rpartition("|")[2])
-
-
-def _read_replicas(data_unit: str, reply: Any) -> list[ReplicaRecord]:
-    return [
-        record
-        for text in text_of(reply or b"").split()
-        if (record := _read_replica(data_unit, text)) is not None
-    ]
-
-
-def _read_replica(data_unit: str, text: str) -> ReplicaRecord | None:
-    parts = text.split("|")
-    if len(parts) != 8 or parts[1] not in _LETTERS or not parts[4].isdecimal():
-        return None
-    return ReplicaRecord(data_unit, parts[0], parts[1], parts[2], int(parts[4]), _unquoted(parts[7]))
-
-
-_STATES = frozenset(map(str, State))
-_LETTERS = frozenset(
-    {
-        ReplicaLetter.PENDING,
-        ReplicaLetter.RUNNING,
-        ReplicaLetter.DONE,
-        ReplicaLetter.FAILED,
-        ReplicaLetter.CANCELED,
-    }
-)
-
-
-def _read_files(reply: Any) -> tuple[int, list[tuple[str, bytes]]]:
-    cursor, found = reply
-    records = []
-    for path, value in pairs(found):
-        size, separator, record = bytes(value).partition(b"|")
-        if not separator or not size.isdigit():
-            raise ProtocolError(f"the record of file {path!r} cannot be read: {value[:80]!r}")
-        records.append((bytes(path).decode("utf-8", "surrogateescape"), record))
-    return int(cursor), records
+def _read_delivery(reply: Any) -> DeliveryAnswer:
+    return DeliveryAnswer(text_of(reply[0]), text_of(reply[1]))

@@ -82,18 +82,64 @@ class ReplicaRecord(NamedTuple):
         return self.letter in {ReplicaLetter.PENDING, ReplicaLetter.RUNNING}
 
 
-def state_of_replicas(replicas: Iterable[ReplicaRecord], wanted: int) -> str:
-    """Return the state that a data unit's replicas give it: ``Pending`` while one is in work, then how they ended.
+class PilotDataPlace(NamedTuple):
+    """What placing needs to know of a Pilot-Data."""
+
+    service: str = ""
+    """Its PilotDataService."""
+    label: str = ","
+    """From :func:`~pilot_protocol.keys.label_of`."""
+    size_limit: int = 0
+    """Most bytes that it may hold; 0 for any."""
+
+    @classmethod
+    def from_bytes(cls, record: bytes) -> PilotDataPlace:
+        """Read a record as a script wrote it; one that cannot be read is that of a place of which nothing is known."""
+        parts = record.decode("utf-8", "replace").split("|")
+        if len(parts) != 3 or not parts[2].isdecimal():
+            return cls()
+        return cls(parts[0], parts[1] or ",", int(parts[2]))
+
+
+class DataUnitReading(NamedTuple):
+    """What is known of a data unit."""
+
+    record: bytes | None
+    """Sealed; None for one that is not known."""
+    state: str
+    """Empty for one that is not known."""
+    reason: str
+    size: int
+    """Bytes of its files."""
+    files: int
+    """How many it has."""
+    replicas: list[ReplicaRecord]
+    producers: int
+    """Units that have not ended and are to add files to it."""
+    spoilt_by: str
+    """The first of these that ended otherwise than well; empty without one."""
+
+
+def state_of_replicas(replicas: Iterable[ReplicaRecord], wanted: int, producers: int = 0) -> str:
+    """Return the state that a data unit's replicas give it.
+
+    ``Pending`` while units are still to add files; else ``Running`` as soon as there are as many replicas as it asks for,
+    ``Pending`` while another is in work, then how they ended.
 
     Args:
         replicas: All of them; without any it is Pending.
         wanted: How many the description asks for. Beyond that, one that fails costs the data unit nothing; nor does one
             that was taken away, as long as another is there.
+        producers: Units that have not ended and are to add files to it.
     """
     letters = [replica.letter for replica in replicas]
-    if not letters or ReplicaLetter.PENDING in letters or ReplicaLetter.RUNNING in letters:
-        return "Pending"
     done, failed = letters.count(ReplicaLetter.DONE), ReplicaLetter.FAILED in letters
-    if done and (done >= wanted or not failed):
+    if producers or not letters:
+        return "Pending"
+    if done and done >= wanted:
         return "Running"
-    return "Failed" if failed else "Canceled"
+    if ReplicaLetter.PENDING in letters or ReplicaLetter.RUNNING in letters:
+        return "Pending"
+    if failed:
+        return "Failed"
+    return "Running" if done else "Canceled"

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from numbers import Real
 
 from .checks import fault, listed, shown, text, text_list
+from .references import without_password
 
 
 def file_transfers(key: str, value: object) -> list[str]:
-    """Check a list of ``source > target``."""
+    """Check a list of ``source > target``, for before the start, and ``target < source``, for after the end."""
     transfers = text_list(key, listed(key, value, "'source > target'"))
     for index, transfer in enumerate(transfers):
-        source, _, target = transfer.partition(">")
-        if not source.strip() or not target.strip():
-            raise fault(f"{key}[{index}]", f"is {shown(transfer)}; give 'source > target'", transfer)
+        place = f"{key}[{index}]"
+        sides = [side.strip() for side in re.split("[<>]", transfer)]
+        if len(sides) != 2 or not all(sides):
+            raise fault(
+                place,
+                f"is {shown(transfer)}; give 'source > target', or 'target < source' for after the end",
+                transfer,
+            )
+        for side in sides:
+            if "://" in side:
+                without_password(place, side)
     return transfers
 
 

@@ -27,19 +27,28 @@ SINGLE = (
     "abandoned",  # set: pilots that ended with units in their own queues
     "cancels",  # hash: unit → 1 while a cancellation is on its way to a pilot
     "vain_claims",  # hash: unit that came back unstarted → how often since it last started
+    "inputs",  # hash: unit that has not ended → mode, wished label, data units that it reads
+    "outputs",  # hash: unit that has not ended → data units that it adds files to
+    "placements",  # hash: unit with inputs → where it was placed, and why
+    "unplaced",  # list: units with inputs that are ready, and that no living pilot could take
+    "copying",  # hash: owner/label → cores of units that wait for copies to that site
     "pilots",  # hash: pilot → its PilotComputeService
-    "attachments",  # hash: PilotComputeService → compute-data services that use its pilots
+    "attachments",  # hash: PilotComputeService or PilotDataService → compute-data services that use what it has
     "leases",  # sorted set: pilot → end of its lease, server milliseconds
     "absent",  # set: pilots that have not synced since the server came back
     "pilot_data",  # hash: Pilot-Data → sealed record
     "pilot_data_states",  # hash: Pilot-Data → state and reason
     "pilot_data_used",  # hash: Pilot-Data → bytes that its replicas take
+    "pilot_data_places",  # hash: Pilot-Data → PilotDataService, label, most bytes
     "pilot_data_made",  # list: Pilot-Data in the order in which they were made
     "data_units",  # hash: data unit → sealed record
     "data_unit_states",  # hash: data unit → state, replicas asked for, reason
     "data_unit_bytes",  # hash: data unit → bytes of its files
     "data_units_made",  # list: data units in the order in which they were made
     "replicas",  # hash: data unit → its replicas
+    "asked",  # set: replicas that somebody should make
+    "producers",  # hash: data unit → number of units that are still to add files to it
+    "spoilt",  # hash: data unit → first of these units that ended otherwise than well
     "events",  # stream: one entry per script that changed states
 )
 """Names of the keys that exist once per session."""

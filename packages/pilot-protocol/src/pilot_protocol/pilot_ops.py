@@ -38,6 +38,8 @@ class Beaten:
     must_sync: bool
     """The server has come back and does not know what this pilot holds."""
     controls: tuple[tuple[int, bytes], ...]
+    replicas_are_asked: bool = False
+    """While there are units that read data: whoever can make replicas may be needed."""
 
 
 def open_session(
@@ -110,7 +112,7 @@ def beat(
 
 
 def _read_beaten(reply: Any) -> Beaten:
-    return Beaten(int(reply[0]), bool(reply[1]), read_controls(reply[2]))
+    return Beaten(int(reply[0]), bool(reply[1]), read_controls(reply[2]), any(reply[3:4]))
 
 
 def sweep(keys: Keys) -> Operation[int]:

@@ -14,6 +14,7 @@ from .errors import ProtocolError
 from .keys import Keys
 from .messages import UnitRecord
 from .operation import Query, text_of
+from .placements import Placement, read_placement
 
 EVENTS_PER_READ = 200
 """Most entries of one read of the event stream."""
@@ -55,13 +56,23 @@ def results(keys: Keys, ids: Sequence[str]) -> Query[list[bytes | None]]:
 
 
 def reasons(keys: Keys, ids: Sequence[str]) -> Query[list[str | None]]:
-    """Read why scripts ended units: ``lost``, ``canceled``, ``poison``, ``dependency <unit>``; None otherwise."""
+    """Read why scripts ended units: ``lost``, ``canceled``, ``poison``, ``dependency <unit or data unit>``; None otherwise."""
     return Query(("HMGET", keys.named("reasons"), *ids), _each(text_of))
 
 
 def open_predecessors(keys: Keys, ids: Sequence[str]) -> Query[list[int | None]]:
-    """Read how many predecessors waiting units still have."""
+    """Read how many predecessors, data units and copies units still wait for; None for one that waits for none."""
     return Query(("HMGET", keys.named("open_predecessors"), *ids), _each(int))
+
+
+def inputs(keys: Keys, ids: Sequence[str]) -> Query[list[tuple[str, ...] | None]]:
+    """Read which data units units read; None for one that reads none, or has ended."""
+    return Query(("HMGET", keys.named("inputs"), *ids), _each(lambda text: tuple(text_of(text).split()[2:])))
+
+
+def placements(keys: Keys, ids: Sequence[str]) -> Query[list[Placement | None]]:
+    """Read where units with inputs were placed, and why; None for one that was not."""
+    return Query(("HMGET", keys.named("placements"), *ids), _each(read_placement))
 
 
 def counts(keys: Keys) -> Query[dict[str, dict[str, int]]]:
@@ -80,7 +91,7 @@ def pilots(keys: Keys) -> Query[dict[str, str]]:
 
 
 def attachments(keys: Keys) -> Query[dict[str, tuple[str, ...]]]:
-    """Read which compute-data services use each PilotComputeService."""
+    """Read which compute-data services use each PilotComputeService and PilotDataService."""
     return Query(("HGETALL", keys.named("attachments")), _read_attachments)
 
 

@@ -13,13 +13,9 @@ from importlib.resources import files
 
 _FOLDER = files("pilot_protocol") / "lua"
 
-_PRELUDE = ("session", "units", "pilots", "queues", "endings")
-
-_ABOUT_DATA = frozenset(
-    {"declare_pilot_data", "end_pilot_data", "declare_data_unit", "end_data_unit", "put_files", "remove_files",
-     "ask_replica", "claim_replica", "renew_replica", "settle_replica", "forget_replica"}
+_PRELUDE = (
+    "session", "units", "pilots", "queues", "dependencies", "data", "placing", "inputs", "conclusions", "endings",
 )  # fmt: skip
-"""Scripts that need the part of the prelude about data, too."""
 
 NAMES = tuple(sorted(file.name[:-4] for file in _FOLDER.iterdir() if file.name.endswith(".lua")))
 """Every script's name."""
@@ -47,6 +43,12 @@ class Script:
 
 
 @cache
+def prelude() -> str:
+    """Return what is put before all scripts."""
+    return "".join((_FOLDER / "prelude" / f"{part}.lua").read_text("utf-8") for part in _PRELUDE)
+
+
+@cache
 def script(name: str, *, flags: bool) -> Script:
     """Return a script.
 
@@ -54,9 +56,7 @@ def script(name: str, *, flags: bool) -> Script:
         name: One of :data:`NAMES`.
         flags: Whether the server knows script flags, see :func:`knows_flags`.
     """
-    prelude = (*_PRELUDE, "data") if name in _ABOUT_DATA else _PRELUDE
-    parts = [*(_FOLDER / "prelude" / f"{part}.lua" for part in prelude), _FOLDER / f"{name}.lua"]
-    source = "".join(part.read_text("utf-8") for part in parts)
+    source = prelude() + (_FOLDER / f"{name}.lua").read_text("utf-8")
     if name not in _MAY_BE_REFUSED:
         source = (_FLAGS if flags else _FIRST_WRITE) + source
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

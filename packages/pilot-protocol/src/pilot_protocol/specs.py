@@ -55,8 +55,10 @@ class UnitSpec:
     retries: int = 0
     max_restarts: int = DEFAULT_MAX_RESTARTS
     input_data: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Patterns of file names by the data unit's URL."""
+    """Patterns of file names by the data unit's id."""
     output_data: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    keep_failed_outputs: bool = False
+    """Whether what it leaves is kept although it failed."""
     file_transfer: Sequence[str] = ()
     affinity_datacenter_label: str = ""
     affinity_machine_label: str = ""
@@ -255,7 +257,7 @@ _UNIT_SHAPES: Mapping[str, Shape] = {
     "walltime": _is_duration,
     "priority": _is_whole,
     "tags": _are_tags,
-    "expand_arguments": _is_flag,
+    **dict.fromkeys(("expand_arguments", "keep_failed_outputs"), _is_flag),
 }
 
 _PILOT_SHAPES: Mapping[str, Shape] = {

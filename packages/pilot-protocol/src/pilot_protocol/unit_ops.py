@@ -27,6 +27,10 @@ class NewUnit:
     predecessors: Sequence[str] = ()
     run_after_failure: bool = False
     """Whether it runs although a predecessor failed; otherwise it is canceled."""
+    inputs: Sequence[str] = ()
+    """Data units that it reads: it waits until they are there, and goes where they are or can be brought to."""
+    outputs: Sequence[str] = ()
+    """Data units that it adds files to; who reads these waits until it has ended."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Submitted:
     added: int
     """Units that were new; a repeated submission adds none."""
     refused: tuple[str, ...]
-    """Units that name a predecessor which does not exist."""
+    """Units that name a predecessor or a data unit which does not exist, or read what they add to."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Reported:
 def submit(
     keys: Keys, group: str, owner: str, units: Sequence[NewUnit], templates: Mapping[str, bytes]
 ) -> Operation[Submitted]:
-    """Add units to the queues of ``owner``; those with open predecessors wait for them.
+    """Add units to the queues of ``owner``; those with open predecessors or with data that is not there wait for it.
 
     Args:
         keys: The session.
@@ -95,11 +99,19 @@ def submit(
     for digest, template in templates.items():
         arguments += (digest, template)
     for unit in units:
-        header = f"{unit.queue}|{unit.retries}|{unit.max_restarts}|"
-        if unit.predecessors:
-            header += ("r" if unit.run_after_failure else "c") + " ".join(unit.predecessors)
-        arguments += (unit.id, header, unit.description)
+        arguments += (unit.id, _header(unit), unit.description)
     return Operation("submit_units", keys.prefix, arguments, _read_submitted)
+
+
+def _header(unit: NewUnit) -> str:
+    header = f"{unit.queue}|{unit.retries}|{unit.max_restarts}|"
+    if unit.predecessors or unit.inputs or unit.outputs:
+        header += ("r" if unit.run_after_failure else "c") + " ".join(unit.predecessors)
+    if unit.inputs:
+        header += "<" + " ".join(unit.inputs)
+    if unit.outputs:
+        header += ">" + " ".join(unit.outputs)
+    return header
 
 
 def _read_submitted(reply: Any) -> Submitted:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from pilot_agent.actions import Action, Finish, WakeAt
+from pilot_agent.actions import Action, Finish, ReportItem, WakeAt
 from pilot_agent.events import (
     CancelRequested,
     Doorbell,
@@ -26,6 +26,7 @@ from pilot_agent.events import (
     Fenced,
     LeaseEnded,
     LinkBack,
+    Moved,
     NodeGone,
     ReportConfirmed,
     ReportsFound,
@@ -89,10 +90,10 @@ class AgentCore:
         self.scheduler = Scheduler(nodes, settings.most_overtakes)
         self.table = UnitTable(self.scheduler)
         self._sweeps = Sweeps(self.table)
-        self.termination = Termination(self.table, self._sweeps, settings.grace_s)
+        self.termination = Termination(self.table, self._sweeps, settings.grace_s, settings.stop_s)
         self._progress = Progress(self.table, self.termination, self._sweeps)
-        self.claims = Claims(self.scheduler)
-        self._patience = Patience(self.table, self.termination)
+        self.claims = Claims(self.scheduler, self.table.staging)
+        self._patience = Patience(self.table, self.termination, self.claims)
         self._stop_s = settings.stop_s
         self._ending: Finish | None = None
         self._is_stopping = False
@@ -113,6 +114,7 @@ class AgentCore:
             LinkBack: self._link_back,
             ServerForgot: self._server_forgot,
             Swept: lambda event, _now_s: self._sweeps.swept(event.executor, event.unit_ids),
+            Moved: self._progress.moved,
             ExecutorSilent: self._executor_silent,
             ExecutorLost: self._executor_lost,
             NodeGone: lambda event, _now_s: self.scheduler.slots.give_up_node(event.executor),
@@ -164,12 +166,13 @@ class AgentCore:
     # --- events ---
 
     def _units_claimed(self, event: UnitsClaimed, now_s: float) -> None:
-        cores = 0
+        cores, has_data = 0, False
         for unit in event.units:
             cores += unit.spec.cores
+            has_data = has_data or unit.data is not None
             self._progress.take_in(unit, now_s)
         self.table.reports.outbox += event.rejected
-        self.claims.answered(len(event.units), cores)
+        self.claims.answered(len(event.units), cores, has_data=has_data)
         if event.rejected:
             self.claims.expect_work()
 
@@ -188,20 +191,22 @@ class AgentCore:
         self._progress.executor_lost(event, now_s)
 
     def _reports_found(self, event: ReportsFound, _now_s: float) -> None:
-        self.table.reports.outbox += event.items
+        for item in event.items:
+            if not self.table.deliveries.take_in(item):
+                self.table.reports.add(item)
 
     def _cancel(self, event: CancelRequested, now_s: float) -> None:
         for unit_id in event.unit_ids:
             self.termination.cancel(unit_id, now_s)
 
-    def _drain(self, event: DrainRequested, _now_s: float) -> None:
+    def _drain(self, event: DrainRequested, now_s: float) -> None:
         if self._ending is None:
             self._ending = Finish("Done", event.reason)
-            self.termination.drain()
+            self.termination.drain(now_s)
 
     def _stop(self, event: StopRequested, now_s: float) -> None:
         cause = Cause(event.letter, event.unit_reason, "its pilot was stopped")
-        state = event.state if self.table.records else "Done"
+        state = "Done" if self.table.is_empty else event.state
         self._end(Finish(state, event.reason), cause, now_s)
 
     def _end(self, ending: Finish, cause: Cause, now_s: float) -> None:
@@ -215,6 +220,7 @@ class AgentCore:
             record = self.table.records.get(unit_id)
             if record is not None:
                 self.termination.drop(record, now_s)
+            self.table.deliveries.drop(unit_id)
 
     def _link_back(self, _event: LinkBack, _now_s: float) -> None:
         self.termination.is_fenced = False
@@ -226,11 +232,15 @@ class AgentCore:
         self.table.reports.say_again(
             record for record in self.table.records.values() if record.phase in (PLACED, SWEEPING)
         )
+        self.table.reports.outbox += [
+            ReportItem(item.id, item.attempt, "R") for item in self.table.deliveries.items()
+        ]
 
     # --- what follows from every event ---
 
     def _settle(self, now_s: float) -> list[Action]:
         self.termination.expire(now_s)
+        self.table.deliveries.expire(now_s)
         if now_s >= self._stop_s:
             self._end(Finish("Done", "walltime"), WALLTIME_OVER, now_s)
         for unit in self.table.take_superseding():
@@ -238,7 +248,7 @@ class AgentCore:
         may_start = not (self.termination.is_draining or self.termination.is_fenced)
         if may_start:
             self._schedule(now_s)
-        actions = self.table.frames.take()
+        actions = self.table.take_actions()
         if not self.termination.is_fenced:
             self._talk(actions, now_s, may_claim=may_start)
         self._set_alarm(actions)
@@ -259,14 +269,14 @@ class AgentCore:
         claim = self.claims.take(now_s, may_start=may_claim)
         if claim is not None:
             actions.append(claim)
-        if self._ending is not None and not self.table.records and reports.is_empty:
+        if self._ending is not None and self.table.is_empty and reports.is_empty:
             self._has_finished = True
             actions.append(self._ending)
 
     def _set_alarm(self, actions: list[Action]) -> None:
         if self._has_finished:
             return
-        times = [self.table.deadlines.next_s()]
+        times = [self.table.deadlines.next_s(), self.table.deliveries.wake_s()]
         if not self.termination.is_fenced:
             times += [self.table.reports.wake_s(), self._patience.wake_s()]
         if not self._is_stopping:

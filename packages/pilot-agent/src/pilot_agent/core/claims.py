@@ -4,6 +4,9 @@ Never by a timer: there must be room, and a reason to believe that Redis has som
 that came back full, or room for units larger than those that the last claim could have brought. A pilot that has put many
 units aside takes no more, lest it keep them from pilots that could run them.
 
+Input is moved in while other units run: as long as claims bring units with data, so many are held ahead as could run at once on
+all cores, those whose input is on its way among them.
+
 Invariant: at most one claim is under way.
 """
 
@@ -13,8 +16,11 @@ import math
 from typing import NamedTuple
 
 from pilot_agent.actions import Claim
+from pilot_agent.rate import Ahead
 from pilot_agent.scheduler.reservation import Reservation
 from pilot_agent.scheduler.scheduler import Scheduler
+
+from .staging import Staging
 
 MOST_UNITS = 500
 """Of one claim."""
@@ -39,15 +45,19 @@ class Claims:
 
     Args:
         scheduler: Whose cores are to be filled.
+        staging: Units that will want them.
     """
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, staging: Staging) -> None:
         self._scheduler = scheduler
+        self._staging = staging
         self.under_way: Claim | None = None
         self._expects_work = True
         self._was_rung = False
         self._tried_cores = math.inf
         """Up to so many cores, Redis had nothing more."""
+        self.expects_data = False
+        """Whether units with data came last, and what was held ahead for them was of use."""
 
     def take(self, now_s: float, *, may_start: bool) -> Claim | None:
         """Return the claim that is to be sent now, if any.
@@ -87,9 +97,15 @@ class Claims:
             return self._room_beside(scheduler.reservation)
         free = scheduler.slots.free_cores
         ahead = scheduler.rates.prefetch(now_s)
-        waiting = len(queue)
-        is_wide = free > queue.cores or 2 * waiting <= ahead.units
-        return _Room(free + ahead.units - waiting, free + ahead.cores - queue.cores, 1, is_wide)
+        if self.expects_data:
+            ahead = self._round(ahead)
+        waiting, cores = len(queue) + len(self._staging), queue.cores + self._staging.cores
+        is_wide = free > cores or 2 * waiting <= ahead.units
+        return _Room(free + ahead.units - waiting, free + ahead.cores - cores, 1, is_wide)
+
+    def _round(self, ahead: Ahead) -> Ahead:
+        cores = self._scheduler.slots.capacity().cores
+        return Ahead(max(ahead.units, cores), max(ahead.cores, cores))
 
     def _room_beside(self, reservation: Reservation) -> _Room:
         """Return the room while cores are kept for a unit: what later ones may still take of it."""
@@ -99,11 +115,13 @@ class Claims:
             sum(max(spare.cores, 0) for spare in reservation.spares.values()) + reservation.overtakes_left
         )
         free = self._scheduler.slots.free_cores - kept + min(kept, allowed)
-        cores = free - (queue.cores - reservation.record.shape.cores)
-        return _Room(free - (len(queue) - 1), cores, 0, is_wide=True)
+        cores = free - (queue.cores - reservation.record.shape.cores) - self._staging.cores
+        return _Room(free - (len(queue) - 1) - len(self._staging), cores, 0, is_wide=True)
 
-    def answered(self, units: int, cores: int) -> None:
-        """Take the reply: so many units came, which ask for so many cores in all."""
+    def answered(self, units: int, cores: int, *, has_data: bool = False) -> None:
+        """Take the reply: so many units came, which ask for so many cores in all, some with data or none."""
+        if units:
+            self.expects_data = has_data
         claim, self.under_way = self.under_way, None
         if claim is None or claim is PASS_ON:
             return

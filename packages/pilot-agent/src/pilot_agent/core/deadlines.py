@@ -1,6 +1,6 @@
 """When something is due for a unit: the end of its walltime, the SIGKILL after a SIGTERM that did not help, its way back.
 
-A heap; entries of units that are gone are passed over at the top, and cleared out when they are the half of it.
+Or the end of waiting for a mover. A heap; entries of units that are gone are passed over at the top, and cleared out when they are the half of it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pilot_agent.unit_record import GONE, UnitRecord
 WALLTIME: Final = "walltime"
 KILL: Final = "kill"
 GIVE_BACK: Final = "give back"
+ABANDON: Final = "abandon"
 _DEAD_KEPT = 64
 
 

@@ -29,6 +29,16 @@ _NEVER_RAN = frozenset({"start", "rejected", "disk_full", "staging", "poison"})
 """Reasons of an executor that trying again on the same terms does not remove."""
 
 
+def unstaged(error: str) -> Cause:
+    """Return the cause for a unit whose input cannot be had; trying again on the same terms does not help."""
+    return Cause("F", "staging", f"its input could not be moved in: {error}")
+
+
+def undelivered(error: str) -> Cause:
+    """Return the cause for a unit that ended well, but whose output cannot be delivered."""
+    return Cause("F", "staging", f"its output could not be moved out: {error}")
+
+
 class Verdict(NamedTuple):
     """What is reported of an end."""
 

@@ -9,7 +9,7 @@ from pilot_agent.scheduler.node import Node
 from pilot_agent.scheduler.placement import GPU, WHOLE_NODES, Part, Placement
 from pilot_agent.scheduler.reservation import Spare
 from pilot_agent.scheduler.scheduler import Scheduler
-from pilot_agent.unit_record import ASIDE, CHAINED, CONFIRMING, PLACED, SWEEPING, WAITING, UnitRecord
+from pilot_agent.unit_record import ASIDE, CHAINED, CONFIRMING, PLACED, STAGING, SWEEPING, WAITING, UnitRecord
 
 from .unit_table import UnitTable
 
@@ -31,6 +31,7 @@ def check(table: UnitTable, *, starts_units: bool = True) -> None:
         _check_node(node, [record for record in records if _is_on(record, node)])
     _check_counts(table.scheduler, records)
     _check_reservation(table.scheduler, records)
+    _check_staging(table, records)
     _check_reports(table)
     if starts_units:
         for executor, width in table.scheduler.chains.widths():
@@ -53,6 +54,7 @@ def _check_phase(record: UnitRecord, table: UnitTable) -> None:
     where = [
         name
         for name, is_there in (
+            (STAGING, record in table.staging),
             (WAITING, record in table.scheduler.queue),
             (CHAINED, line.get(record.id) is record),
             (CHAINED, chains.retracting.get(record.id) is record),
@@ -162,8 +164,16 @@ def _check_reservation(scheduler: Scheduler, records: Iterable[UnitRecord]) -> N
         _require(left >= 0, f"guests took {-left} reserved cores of node {index}")
 
 
+def _check_staging(table: UnitTable, records: Iterable[UnitRecord]) -> None:
+    staging = [record for record in records if record.phase == STAGING]
+    cores = sum(record.shape.cores for record in staging)
+    _require(len(table.staging) == len(staging), f"{len(table.staging)} units are staged, not {len(staging)}")
+    _require(table.staging.cores == cores, f"staged units want {cores} cores, not {table.staging.cores}")
+
+
 def _check_reports(table: UnitTable) -> None:
-    ends = Counter((item.id, item.attempt) for item in table.reports.pending() if item.letter != "R")
+    said = [*table.reports.pending(), *table.deliveries.items()]
+    ends = Counter((item.id, item.attempt) for item in said if item.letter not in ("R", "S"))
     for (unit_id, attempt), count in ends.items():
         _require(count == 1, f"the end of {unit_id}:{attempt} is reported {count} times")
         record = table.records.get(unit_id)

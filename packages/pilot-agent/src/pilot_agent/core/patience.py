@@ -2,7 +2,7 @@
 
 Units are held ahead on the strength of a measured rate. When that turns out wrong (short units are followed by long ones),
 those that executors hold come back to the queue, to start on any core, and those for which there are no cores go back to
-Redis, where other pilots can take them.
+Redis, where other pilots can take them. A unit whose input was moved in stays: elsewhere that would begin anew.
 
 A unit that could not end before the pilot does goes back, too, but not at once: it would come again at once, since what
 comes back is first in its queue. Each time it is kept longer. That is told by its attempts, so that pilots which hand it
@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from pilot_agent.unit_record import UnitRecord
 
+from .claims import Claims
 from .deadlines import GIVE_BACK
 from .endings import NOT_HERE
 from .termination import Termination
@@ -32,12 +33,14 @@ class Patience:
     Args:
         table: The units.
         termination: Takes chained units back.
+        claims: What is asked for.
     """
 
-    def __init__(self, table: UnitTable, termination: Termination) -> None:
+    def __init__(self, table: UnitTable, termination: Termination, claims: Claims) -> None:
         self._table = table
         self._scheduler = table.scheduler
         self._termination = termination
+        self._claims = claims
 
     def check(self, now_s: float) -> None:
         """Give back what has waited in vain."""
@@ -49,6 +52,7 @@ class Patience:
         if len(scheduler.queue) and now_s >= scheduler.moved_s + PATIENCE_S:
             for record in list(scheduler.surplus()):
                 self._table.close(record, NOT_HERE)
+                self._claims.expects_data = False
             scheduler.moved_s = now_s
 
     def keep_aside(self, units: Iterable[UnitRecord], now_s: float) -> None:

@@ -10,14 +10,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pilot_agent.actions import ReportItem
-from pilot_agent.events import ClaimedUnit, ExecutorLost
+from pilot_agent.events import ClaimedUnit, ExecutorLost, Moved
 from pilot_agent.node.orders import EndRecord
 from pilot_agent.scheduler.placement import Placement, rank_slots
 from pilot_agent.scheduler.plan import Plan
+from pilot_agent.unit_data import UnitData
 from pilot_agent.unit_record import CHAINED, CONFIRMING, PLACED, SWEEPING, UnitRecord
 from pilot_protocol.unit_ops import STALE, UNKNOWN
 
-from .endings import EXECUTOR_DIED, NEVER_STARTED, refusal
+from .endings import EXECUTOR_DIED, NEVER_STARTED, refusal, unstaged
 from .sweeps import Sweeps
 from .termination import Termination
 from .unit_table import UnitTable
@@ -53,11 +54,38 @@ class Progress:
             table.reports.add(ReportItem(unit.id, unit.attempt, NEVER_STARTED.letter))
         elif table.scheduler.slots.fits_with_all(record.shape):
             table.records[unit.id] = record
-            table.scheduler.add(record, now_s)
+            if unit.data is None:
+                table.scheduler.add(record, now_s)
+            else:
+                self._take_in_data(record, unit.data, now_s)
         else:
             specs = [node.spec for node in table.scheduler.slots.nodes]
             message = refusal(unit.id, record.shape, specs)
             table.reports.add(ReportItem(unit.id, unit.attempt, "F", "rejected", message))
+
+    def _take_in_data(self, record: UnitRecord, data: UnitData, now_s: float) -> None:
+        self._table.deliveries.drop(record.id)  # of an earlier attempt, which is nobody's any more
+        if data.is_staged and not self._termination.is_too_long(record, now_s):
+            self._table.staging.add(record, data)
+            self._table.reports.add(ReportItem(record.id, record.attempt, "S"))
+        else:
+            self._table.scheduler.add(record, now_s)
+
+    def moved(self, event: Moved, now_s: float) -> None:
+        """Take the mover's answer: a unit waits for cores, or is reported."""
+        table = self._table
+        if event.did == "out":
+            table.deliveries.moved(event.unit_id, event.attempt, event.error)
+            return
+        record = table.staging.find(event.unit_id, event.attempt)
+        if record is None:
+            return
+        cause = record.cause or (unstaged(event.error) if event.error else None)
+        if cause is not None:
+            table.close(record, cause)
+        else:
+            table.staging.remove(record)
+            table.scheduler.add(record, now_s)
 
     def _supersede(self, known: UnitRecord, unit: ClaimedUnit, now_s: float) -> None:
         newest = known.newer.attempt if known.newer is not None else known.attempt
@@ -122,6 +150,8 @@ class Progress:
         has fallen silent meanwhile, a unit does not start, and goes back when that one is lost.
         """
         for item, outcome in self._table.reports.answer(outcomes, now_s):
+            if outcome == STALE:
+                self._table.deliveries.drop(item.id, item.attempt)
             record = self._table.records.get(item.id)
             if record is None or record.attempt != item.attempt:
                 continue
@@ -154,7 +184,9 @@ class Progress:
             record = self._ran_at(executor, unit_id, attempt)
             if record is None:
                 continue
-            if not record.is_alone:
+            if record.is_alone:
+                self._table.scheduler.rates.note_run(1, end["t1"] - end["t0"])
+            else:
                 sums = tally.setdefault(record.shape.cores, [0, 0.0])
                 sums[0] += 1
                 sums[1] += end["t1"] - end["t0"]

@@ -63,6 +63,12 @@ class Reports:
         record.running_s = now_s
         self._running[record.id] = record
 
+    def tell_ran(self, record: UnitRecord) -> None:
+        """Report that a unit has run, unless that was said: its end will take a while, and must not look like no start."""
+        if not record.is_reported or self._running.pop(record.id, None) is not None:
+            record.is_reported = True
+            self.outbox.append(self._running_item(record))
+
     def say_again(self, records: Iterable[UnitRecord]) -> None:
         """Report at once which of these run: Redis may know no more that they started, and what did not is free."""
         unsaid = {item[:2] for item in self.pending()} | {

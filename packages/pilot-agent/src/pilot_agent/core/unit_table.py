@@ -6,17 +6,22 @@ unless it is another pilot's by then.
 
 from __future__ import annotations
 
-from pilot_agent.actions import ReportItem
+from itertools import chain
+
+from pilot_agent.actions import Action, ReportItem
 from pilot_agent.events import ClaimedUnit
 from pilot_agent.node.orders import EndRecord
 from pilot_agent.scheduler.placement import Placement
 from pilot_agent.scheduler.scheduler import Scheduler
-from pilot_agent.unit_record import GONE, Cause, UnitRecord
+from pilot_agent.unit_record import GONE, STAGING, Cause, UnitRecord
 
 from .deadlines import Deadlines
+from .deliveries import Deliveries
 from .endings import judge
 from .frames import Frames
+from .moves import Moves
 from .reports import Reports
+from .staging import Staging
 
 
 class UnitTable:
@@ -32,6 +37,9 @@ class UnitTable:
         self.frames = Frames()
         self.reports = Reports(scheduler.slots)
         self.deadlines = Deadlines()
+        self.moves = Moves()
+        self.staging = Staging(self.moves)
+        self.deliveries = Deliveries(self.moves, self.reports)
         self._superseding: list[ClaimedUnit] = []
 
     def forget(self, record: UnitRecord) -> None:
@@ -43,6 +51,8 @@ class UnitTable:
             self.reports.forget(record)
         if record.timers:
             self.deadlines.forget(record)
+        if record.data is not None:
+            self.moves.release(record.id, record.attempt)
         if record.newer is not None:
             self._superseding.append(record.newer)
 
@@ -51,6 +61,8 @@ class UnitTable:
         placement = record.placement
         if record in self.scheduler.queue:
             self.scheduler.remove_waiting(record)
+        elif record.phase == STAGING:
+            self.staging.remove(record)
         else:
             self.scheduler.vacate(record)
         if cause.letter:
@@ -62,15 +74,30 @@ class UnitTable:
         self.forget(record)
 
     def close_ended(self, record: UnitRecord, end: EndRecord, placement: Placement | None) -> None:
-        """Remove a unit that ended on ``placement``, which it does not hold any more, and report how."""
+        """Remove a unit that ended on ``placement``, which it does not hold any more, and report how.
+
+        Where output is to be moved out, that comes first.
+        """
         cause = record.cause
         if cause is None or cause.letter:
             cores, nodes = self._where(placement)
             letter, reason, message = judge(end, cause)
-            self.reports.add(
-                ReportItem(record.id, record.attempt, letter, reason, message, end, cores, nodes)
-            )
+            item = ReportItem(record.id, record.attempt, letter, reason, message, end, cores, nodes)
+            if record.data is not None and self.deliveries.take_in(item):
+                self.reports.tell_ran(record)
+                record.data = None  # the delivery looks after it now
+            else:
+                self.reports.add(item)
         self.forget(record)
+
+    def take_actions(self) -> list[Action]:
+        """Return what executors and mover are to be told, and the journal before anything is reported."""
+        return [*self.frames.take(), *self.moves.take(), *self.deliveries.take_causes()]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no unit is here, be it on its way to its end only."""
+        return not self.records and not len(self.deliveries)
 
     def take_superseding(self) -> list[ClaimedUnit]:
         """Return, once, the units whose earlier attempt is gone now."""
@@ -80,7 +107,7 @@ class UnitTable:
     def held(self) -> list[tuple[str, int]]:
         """Return unit and attempt of everything that is here or that Redis has not confirmed, the latest of each."""
         held: dict[str, int] = {}
-        for item in self.reports.pending():
+        for item in chain(self.reports.pending(), self.deliveries.items()):
             held[item.id] = max(item.attempt, held.get(item.id, 0))
         for record in self.records.values():
             attempt = record.attempt if record.newer is None else record.newer.attempt

@@ -67,6 +67,8 @@ def end_unit(ended: Ended, lanes: LanePool, out_of_memory: Callable[[], bool], *
         out_file=unit.place.stdout,
         err_file=unit.place.stderr,
     )
+    if unit.order.deliver:
+        end["deliver"] = unit.order.deliver
     if unit.lane:
         _empty_lane(unit, end, lanes)
     if unit.place.stderr and outcome != 0:

@@ -39,9 +39,18 @@ class Order(NamedTuple):
     """Whether no chained order may start on its cores when it ends: they are the head's to give."""
     mpi: MpiOrder | None
     """The ranks of an MPI unit; None for any other."""
+    folder: str
+    """Absolute path of the folder it runs in, whatever `cwd` says: there its data is moved in and out; "" without data."""
+    deliver: dict[str, Any]
+    """What is to be moved out of there when it has ended, for its END; empty for nothing."""
 
 
-class EndRecord(TypedDict):
+class _Delivery(TypedDict, total=False):
+    deliver: dict[str, Any]
+    """What is to be moved out before the end is reported; missing where nothing is."""
+
+
+class EndRecord(_Delivery):
     """How a unit ended: END of the frames and of the journal."""
 
     code: int | None
@@ -87,13 +96,16 @@ _DEFAULTS: dict[str, Any] = {
     "pin": False,
     "alone": False,
     "mpi": None,
+    "folder": "",
+    "deliver": {},
 }
 _TYPES = (
-    *((name, str) for name in ("id", "exe", "cwd", "stdin", "stdout", "stderr", "sandbox")),
+    *((name, str) for name in ("id", "exe", "cwd", "stdin", "stdout", "stderr", "sandbox", "folder")),
     *((name, list) for name in ("args", "pre", "post")),
     *((name, int) for name in ("attempt", "width")),
     *((name, bool) for name in ("expand", "pin", "alone")),
     ("env", dict),
+    ("deliver", dict),
 )
 """Required type of each key, compared exactly, since a bool is also an int."""
 

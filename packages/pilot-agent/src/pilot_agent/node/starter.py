@@ -171,10 +171,12 @@ class Starter:
 
     def _place(self, order: Order, environment: Mapping[str, str]) -> Place:
         written = (order.cwd, order.stdin, order.stdout, order.stderr)
-        if not any(written) and not order.mpi:
+        if not any(written) and not order.mpi and not order.folder:
             return _LANE_ONLY
         folder, *names = _expanded(written, environment) if order.expand else written
-        if folder:
+        if order.folder:
+            folder = order.folder
+        elif folder:
             folder = os.path.join(self._sandbox, folder)
         elif any(name and not name.startswith("/") for name in names):
             folder = order.sandbox

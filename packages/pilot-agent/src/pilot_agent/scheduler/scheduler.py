@@ -65,7 +65,8 @@ class Scheduler:
     def surplus(self) -> Iterable[UnitRecord]:
         """Yield waiting units that could not start even if all free cores suited them, the last first.
 
-        The one that goes next is kept where it needs more than any single core: cores are being kept for it.
+        The one that goes next is kept where it needs more than any single core: cores are being kept for it. So is what
+        has data.
         """
         over = self.queue.cores - self.slots.free_cores
         head = self.queue.first()
@@ -73,7 +74,8 @@ class Scheduler:
             if over <= 0 or (record is head and not record.shape.is_plain):
                 return
             over -= record.shape.cores
-            yield record
+            if record.data is None:
+                yield record
 
     # --- the turn ---
 

@@ -19,6 +19,14 @@ END_SIGNALS = (
 )
 
 
+def hold_back_end_signals() -> None:
+    """Let none of them be seen any more by this process, which ends by itself.
+
+    What an event loop has listened to is fatal again when it closes; what is held back is not, whoever changes what it does.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
+
+
 def ignore_end_signals() -> None:
     """Go on when one comes; so does what this process becomes by exec."""
     for number in END_SIGNALS:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from pilot.agent_bundle import Bundle
+from pilot.pilot_data_door import copy_to_sandbox
 from pilot_protocol.errors import SubmissionError
 from pilot_session.coordination_url import CoordinationUrl
 
@@ -121,7 +122,7 @@ class BatchSubmitter:
             SubmissionError: The place is not reached, its folders cannot be used, or the queue does not take the job.
         """
         resource, spec = self._resource, order.spec
-        if spec.file_transfer:
+        if spec.file_transfer and not resource.place.url_of("/"):
             raise SubmissionError(
                 f"file_transfer of a pilot is not done at {spec.service_url}; copy the files before"
             )
@@ -129,6 +130,8 @@ class BatchSubmitter:
         more = {"cores": spec.cores, "lrms": resource.lrms, **route.settings()}
         staged = stage(resource.place, order, self._find_bundle(), more)
         try:
+            if spec.file_transfer:
+                copy_to_sandbox(spec.file_transfer, resource.place.url_of(staged.sandbox))
             job = resource.queue.submit(_job_of(order, staged))
         except BaseException:
             _clear_away(resource.place, staged)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pilot.pilot_data_door import copy_to_sandbox
 from pilot_protocol.errors import CoordinationError, SubmissionError
 from pilot_protocol.specs import PilotSpec
 from pilot_protocol.user_warnings import warn_user
@@ -119,8 +120,10 @@ class ForkSubmitter:
                 started.
         """
         spec = order.spec
-        _refuse_what_is_not_done(spec)
+        _refuse_other_machines(spec)
         sandbox = _make_sandbox(spec.working_directory, order.pilot)
+        if spec.file_transfer:
+            copy_to_sandbox(spec.file_transfer, str(sandbox))
         cores = _cores(spec)
         lifeline, its_end = os.pipe()
         try:
@@ -150,14 +153,12 @@ class ForkSubmitter:
         """Nothing is open."""
 
 
-def _refuse_what_is_not_done(spec: PilotSpec) -> None:
+def _refuse_other_machines(spec: PilotSpec) -> None:
     host = urlsplit(spec.service_url).hostname or ""
     if host not in LOCAL_HOSTS and host != socket.gethostname().lower():
         raise SubmissionError(
             f"{spec.service_url} names another machine; fork:// starts pilots on localhost only"
         )
-    if spec.file_transfer:
-        raise SubmissionError("file_transfer of a pilot is not done by fork://; copy the files before")
 
 
 def _cores(spec: PilotSpec) -> int:

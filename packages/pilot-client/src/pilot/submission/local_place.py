@@ -24,6 +24,10 @@ class LocalPlace:
 
     name = "this machine"
 
+    def url_of(self, path: str) -> str:
+        """Return the path itself, see `Place.url_of`."""
+        return path
+
     def run(self, command: str, *, given: bytes = b"", limit_s: float = COMMAND_LIMIT_S) -> Output:
         """Run a command line with ``/bin/sh``, see `Place.run`."""
         with _start(command) as process:

@@ -39,6 +39,9 @@ class Place(Protocol):
     def name(self) -> str:
         """What messages call it: ``this machine``, ``user@host``."""
 
+    def url_of(self, path: str) -> str:
+        """Return where a path there is, as pilot-data names it; empty when pilot-data has no way in."""
+
     def run(self, command: str, *, given: bytes = b"", limit_s: float = COMMAND_LIMIT_S) -> Output:
         """Run a command line with ``/bin/sh`` and wait for its end.
 

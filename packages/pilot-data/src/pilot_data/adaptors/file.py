@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from pilot_data.entries import Entry, Item, Outcome, is_partial
+from pilot_data.entries import Entry, Item, Outcome, is_listed
 from pilot_data.errors import MissingFileError, TransferError
 from pilot_data.job import Job
 from pilot_data.landing import Landing, land_other
@@ -130,7 +130,7 @@ class FileStorage(Storage):
                 yield from self._below(child.path, path)
                 return
             found = child.stat(follow_symlinks=False)
-            entry = None if is_partial(path) else _entry(child.path, path, found)
+            entry = _entry(child.path, path, found) if is_listed(path) else None
         except FileNotFoundError:  # removed since the folder was read
             return
         except OSError as error:

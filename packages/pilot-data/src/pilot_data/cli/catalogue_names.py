@@ -99,7 +99,7 @@ def kind_of(text: str) -> str:
     Raises:
         DescriptionError: It names something else, or cannot be read.
     """
-    kind = _kind(text)
+    kind = kind_named(text)
     if kind not in {"du", "pd"}:
         raise DescriptionError(
             f"{text!r} names a {kind!r}; a data unit ('du') or Pilot-Data ('pd') is allowed",
@@ -109,7 +109,8 @@ def kind_of(text: str) -> str:
     return kind
 
 
-def _kind(text: str) -> str:
+def kind_named(text: str) -> str:
+    """Return what the id in a name of the catalogue begins with."""
     if "://" not in text:
         return text.partition("-")[0]
     if text.lower().startswith("local://"):

@@ -24,11 +24,12 @@ from .ls import ls
 from .output import tell
 from .put import put
 from .rm import rm
+from .serve import serve
 from .sync import sync
 from .verify import verify
 from .watch import watch
 
-COMMANDS = (put, get, cp, export, sync, watch, ls, du, verify, rm, create, login)
+COMMANDS = (put, get, cp, export, sync, watch, ls, du, verify, rm, create, serve, login)
 
 EPILOG = """
 Exit codes: 0 all done; 1 a file failed, is missing or differs; 2 wrong usage; 3 a storage or server cannot be reached, does not let

@@ -93,7 +93,7 @@ def job_options(command: Command) -> Command:
     """Add the options that say how files move; `job_of` reads them."""
     for option in reversed(
         (
-            click.option("--bandwidth", metavar="RATE", callback=_rate, help="Move at most so many bytes in a second, like 10M."),
+            click.option("--bandwidth", metavar="RATE", callback=_bandwidth, help="Move at most so many bytes in a second, like 10M."),
             click.option("--checksum", type=click.Choice(CHECKSUMS), default="sha256", show_default=True,
                          help="How to make sure of what has landed; none compares sizes."),
             click.option("--durable", is_flag=True, help="Flush files to the disk before they count as landed."),
@@ -125,15 +125,21 @@ def _files(_context: click.Context, _parameter: click.Parameter, incomplete: str
     return [CompletionItem(incomplete, type="file")]
 
 
-def _rate(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Bandwidth | None:
-    """Read bytes in a second: ``500k``, ``10M``, ``1.5G``; a k is 1024."""
-    if text is None:
-        return None
+def _bandwidth(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Bandwidth | None:
+    return Bandwidth(rate(text)) if text is not None else None
+
+
+def rate(text: str) -> float:
+    """Read bytes in a second: ``500k``, ``10M``, ``1.5G``; a k is 1024.
+
+    Raises:
+        BadParameter: It is something else.
+    """
     found = _RATE.fullmatch(text)
-    rate = float(found[1]) * 1024.0 ** " KMGT".index(found[2].upper() or " ") if found else 0
-    if rate <= 0:
+    number = float(found[1]) * 1024.0 ** " KMGT".index(found[2].upper() or " ") if found else 0
+    if number <= 0:
         raise click.BadParameter(f"{text!r} is no rate; give bytes in a second, like 500k or 10M.")
-    return Bandwidth(rate)
+    return number
 
 
 def _access(values: dict[str, str]) -> Access:

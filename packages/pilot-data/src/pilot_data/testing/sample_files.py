@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 
-from pilot_data.entries import Entry, Item
+from pilot_data.entries import MARKER_PREFIX, Entry, Item
 
 MTIME_NS = 1_600_000_000_000_000_000
 """When sample files changed last; whole seconds, which all storages can tell that tell times."""
@@ -60,13 +60,13 @@ def write_all(root: str, paths: Iterable[str], size: int = 100) -> list[Item]:
 
 
 def read_all(root: str) -> dict[str, bytes]:
-    """Return the content of all files below a folder by their paths."""
+    """Return the content of all files below a folder by their paths, without the markers of Pilot-Data."""
     return {os.path.relpath(full, root): _read(full) for full in _files(root)}
 
 
 def _files(root: str) -> Iterator[str]:
     for folder, _folders, names in os.walk(root):
-        yield from (f"{folder}/{name}" for name in names)
+        yield from (f"{folder}/{name}" for name in names if not name.startswith(MARKER_PREFIX))
 
 
 def _read(full: str) -> bytes:

@@ -1,6 +1,6 @@
 -- An agent lives. Args: pilot, epoch, lease in ms, last order seen, then fields and values of its record.
 -- Renews the lease, ends pilots whose lease has passed, and rings for units that wait although somebody could take them.
--- Returns server time, whether the agent must sync, orders.
+-- Returns server time, whether the agent must sync, orders, and whether replicas are asked for while units read data.
 local pilot, epoch = ARGV[2], ARGV[3]
 local refused = refuse_unless_current(pilot, epoch)
 if refused then return refused end
@@ -22,4 +22,5 @@ for _, owner in ipairs(owners_for(pilot)) do
   if not read('ZSCORE', 'hungry:' .. owner, pilot) and has_food(owner) then ring(pilot, 'work') end
   to_wake[owner] = true
 end
-return finish({now, read('SISMEMBER', 'absent', pilot), controls(pilot, tonumber(ARGV[5]) or 0)})
+return finish({now, read('SISMEMBER', 'absent', pilot), controls(pilot, tonumber(ARGV[5]) or 0),
+               any('inputs') and read('EXISTS', 'asked') or 0})

@@ -12,7 +12,6 @@ local function cancel(id, order)
     sizes.cancels = true
     return '4'
   end
-  write('HDEL', 'open_predecessors', id)
   explain(id, 'canceled')
   conclude(id, u, 'C')
   return '1'

@@ -9,7 +9,7 @@ local refused = refuse_unless_current(pilot, epoch)
 if refused then return refused end
 if barrier_stands() then return refuse('BARRIER pilots are still coming back after a restart') end
 
-local me, owners, taken = pilot_record(pilot), owners_for(pilot), {}
+local me, owners, taken, cores = pilot_record(pilot), owners_for(pilot), {}, 0
 
 local function candidates()
   local found = {}
@@ -72,6 +72,7 @@ local function take_from(q, has_rival)
   fetch(ids)
   for _, id in ipairs(ids) do
     if lease(id) then
+      cores = cores + q.cores
       if q.cores > budget then reserve = false else budget = budget - q.cores end
     end
   end
@@ -96,6 +97,8 @@ local function take()
     to_wake[owner] = true
   end
   write('LREM', 'door:' .. pilot, 0, 'work')
+  -- Until its next beat, who is to place units counts on no more cores than are left.
+  if cores > 0 and any('inputs') then add('pilot:' .. pilot, 'free_cores', -cores) end
 end
 
 local last = read('LRANGE', 'claim:' .. pilot, 0, -1)

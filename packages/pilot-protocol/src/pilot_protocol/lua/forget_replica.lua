@@ -10,4 +10,6 @@ for _, r in ipairs(list) do
   if r.at ~= store then kept[#kept + 1] = r end
 end
 flush_replicas(unit_name, kept)
+write('SREM', 'asked', unit_name .. ' ' .. store)
+release_later(unit_name .. '@' .. store)
 return finish(1)

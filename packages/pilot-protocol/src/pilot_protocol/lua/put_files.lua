@@ -5,12 +5,6 @@ if refused then return refused end
 local unit_name = ARGV[2]
 local record = data_unit_record(unit_name)
 if not record then return finish(false) end
-local files, grown = 'files:' .. unit_name, 0
-for i = 3, #ARGV, 3 do
-  local before = read('HGET', files, ARGV[i])
-  grown = grown + ARGV[i + 1] - (before and bytes_of(string.match(before, '^(%d+)|')) or 0)
-  write('HSET', files, ARGV[i], ARGV[i + 1] .. '|' .. ARGV[i + 2])
-end
-add('data_unit_bytes', unit_name, digits(grown))
+put_files(unit_name, 3)
 announce('U', unit_name .. ':' .. record.state)
-return finish(read('HLEN', files))
+return finish(read('HLEN', 'files:' .. unit_name))

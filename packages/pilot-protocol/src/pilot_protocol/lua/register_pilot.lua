@@ -11,8 +11,12 @@ if read('HGET', name, 'instance') ~= instance then
   epoch = digits(later_than(epoch))
   write('HSET', name, 'epoch', epoch, 'instance', instance, unpack(ARGV, 5))
   write('DEL', 'claim:' .. pilot)
+  pilots[pilot] = nil -- known as it was
+  local me = pilot_record(pilot)
+  if write('HSETNX', name, 'free_cores', me.cores) == 1 then me.free = me.cores end
 end
 write('HSET', 'pilots', pilot, read('HGET', name, 'service') or '')
 write('ZADD', 'leases', now + ARGV[4], pilot)
 if pilot_record(pilot).state ~= 'Running' then set_pilot(pilot, 'Running', '') end
+must_place_again = true
 return finish({epoch, read('HGET', 'meta', 'protocol'), now})

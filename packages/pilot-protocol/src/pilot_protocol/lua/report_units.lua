@@ -46,7 +46,7 @@ local function apply(id, attempt, letter, result)
     is_mine = true
   end
   if not is_mine then return '0' end
-  if u.state == 'N' then return settle_late(id, u, letter, result) end
+  if u.state == 'N' or u.state == 'W' then return settle_late(id, u, letter, result) end
   if not current then return '0' end
   if letter ~= 'R' and letter ~= 'S' then
     settle(id, u, letter, result)
@@ -62,6 +62,7 @@ end
 local ids, outcome = {}, {}
 for i = 4, #ARGV, 4 do ids[#ids + 1] = ARGV[i] end
 fetch(ids)
+fetch_data(ids)
 for i = 4, #ARGV, 4 do
   local is_known = string.match(ARGV[i + 2], '^[SRDFCELUH]$')
   outcome[#outcome + 1] = is_known and apply(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) or '0'

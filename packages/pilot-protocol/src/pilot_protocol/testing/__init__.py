@@ -7,7 +7,8 @@ and times to live, takes no reads, and finishes at once what scripts may leave f
 
 from __future__ import annotations
 
-from .session import MemoryPilot, MemorySession
-from .units import MemoryUnit
+from .pilots import MemoryPilot
+from .records import MemoryUnit
+from .session import MemorySession
 
 __all__ = ["MemoryPilot", "MemorySession", "MemoryUnit"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeVar
 
@@ -16,42 +14,12 @@ from pilot_protocol.operation import (
     PilotEndedError,
 )
 
-from .units import MemoryUnit, Queue, UnitBook
+from .inputs import InputBook
+from .pilots import MemoryPilot, sites_among
+from .placing import Site
+from .records import Queue, new_unit
 
 T = TypeVar("T")
-
-_HEADER = re.compile(r"([^|]*)\|(\d+)\|(\d+)\|([cr]?)(.*)")
-
-
-@dataclass
-class MemoryPilot:
-    """What is known of a pilot."""
-
-    service: str = ""
-    state: str = ""
-    epoch: str = ""
-    instance: str = ""
-    label: tuple[str, str] = ("", "")
-    size: tuple[float, ...] = (0, 0, 0, 0)
-    """Cores, cores of one node, GPUs, memory in MB."""
-    claimed: tuple[int, list[str]] = (-1, [])
-    """The last claim's number and units."""
-    orders: list[tuple[int, bytes]] = field(default_factory=list)
-    lease: str = ""
-    """Empty without one, else ``runs`` or ``passed``."""
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it has ended."""
-        return self.state in {"Done", "Failed", "Canceled"}
-
-    def fits(self, queue: Queue) -> bool:
-        """Tell whether it is large enough for the units of a queue."""
-        return all(asked <= there for asked, there in zip(queue.size, self.size))
-
-    def is_near(self, queue: Queue) -> bool:
-        """Tell whether it is where the units of a queue want to be."""
-        return all(wish in {"", place} for wish, place in zip(queue.label, self.label))
 
 
 class MemorySession:
@@ -60,7 +28,7 @@ class MemorySession:
     _numbers = count(1)  # of the class: a copy must not give out the same epochs again
 
     def __init__(self) -> None:
-        self.book = UnitBook()
+        self.book = InputBook(self)
         self.pilots: dict[str, MemoryPilot] = {}
         self.absent: set[str] = set()
         """Pilots that have not synced since the server restarted; while there are any, nobody claims."""
@@ -75,9 +43,11 @@ class MemorySession:
         """
         if not self._opened and operation.script not in {"open_session", "purge_session"}:
             raise NoSessionError("NOSESSION the session is not on this server")
-        reply = getattr(self, f"_{operation.script}")(*operation.arguments)
-        ended = {name: pilot for name, pilot in self.pilots.items() if pilot.has_ended}
-        self.book.follow_up({name: "F" if pilot.state == "Failed" else "C" for name, pilot in ended.items()})
+        self.book.begin()
+        run = getattr(self, f"_{operation.script}", None) or getattr(self.book.data, operation.script)
+        reply = run(*operation.arguments)
+        ended = {name: pilot.state for name, pilot in self.pilots.items() if pilot.has_ended}
+        self.book.follow_up({name: "F" if state == "Failed" else "C" for name, state in ended.items()})
         return operation.parse(reply)
 
     def restart_server(self) -> None:
@@ -100,11 +70,13 @@ class MemorySession:
 
     def _purge_session(self) -> int:
         vars(self).update(vars(MemorySession()))
+        self.book = InputBook(self)
         return 0
 
     def _attach_service(self, service: str, mode: str, owner: str) -> list[bytes]:
         attached = [name for name in self._attached.get(service, []) if name != owner]
         self._attached[service] = [*attached, owner] if mode == "+" else attached
+        self.book.must_place_again = mode == "+"
         return [name.encode() for name in self._attached[service]]
 
     def _sweep(self) -> int:
@@ -128,17 +100,10 @@ class MemorySession:
             raise PilotEndedError(f"ENDED pilot {name} is {pilot.state}")
         if pilot.instance != instance:
             pilot.instance, pilot.epoch, pilot.claimed = instance, str(next(self._numbers)), (-1, [])
-            self._describe(pilot, dict(zip(fields[::2], fields[1::2])))
+            pilot.describe(dict(zip(fields[::2], fields[1::2])))
         pilot.state, pilot.lease = "Running", "runs"
+        self.book.must_place_again = True
         return [pilot.epoch.encode(), self._opened[0], 0]
-
-    @staticmethod
-    def _describe(pilot: MemoryPilot, record: dict[Argument, Argument]) -> None:
-        datacenter, _, machine = str(record.get("label", ",")).partition(",")
-        sizes = (record.get("cores", 0), record.get("node_cores", 0), record.get("gpus", 0))
-        pilot.size = (*map(float, sizes), float(record.get("memory_mb") or "inf"))
-        pilot.label = datacenter, machine
-        pilot.service = str(record.get("service", pilot.service))
 
     def _sync_pilot(self, name: str, epoch: str, _lease_ms: int, *told: Any) -> list[bytes]:
         self._current(name, epoch).lease = "runs"
@@ -162,7 +127,7 @@ class MemorySession:
     def _beat_pilot(self, name: str, epoch: str, _lease_ms: int, seen: int, *_record: Argument) -> list[Any]:
         self._current(name, epoch).lease = "runs"
         self._sweep()
-        return [0, int(name in self.absent), self._orders(name, seen)]
+        return [0, int(name in self.absent), self._orders(name, seen), int(self.book.awaits_replicas)]
 
     def _end_pilot(self, name: str, epoch: str, state: str, _reason: str, _message: str) -> int:
         pilot = self.pilots.setdefault(name, MemoryPilot())
@@ -179,6 +144,7 @@ class MemorySession:
         pilot.claimed, pilot.orders = (-1, []), []
         self.absent.discard(name)
         self.book.give_back(self.book.held(name))
+        self.book.must_place_again = True
 
     def _control_pilot(self, name: str, order: bytes) -> int:
         pilot = self.pilots.setdefault(name, MemoryPilot())
@@ -211,9 +177,8 @@ class MemorySession:
         for name, header, description in zip(units[::3], units[1::3], units[2::3]):
             if name in self.book.units:
                 continue
-            queue, retries, restarts, mode, predecessors = _HEADER.fullmatch(header).groups()  # type: ignore[union-attr]
-            unit = MemoryUnit(queue, int(retries), int(restarts), description)
-            if self.book.add(name, unit, mode, predecessors.split()):
+            unit, predecessors = new_unit(header, description)
+            if self.book.add(name, unit, predecessors):
                 added += 1
             else:
                 refused.append(name.encode())
@@ -235,6 +200,7 @@ class MemorySession:
 
     def _take(self, name: str, most_units: int, most_cores: int, reserve: bool) -> list[str]:  # noqa: FBT001
         taken: list[str] = []
+        pilot, cores = self.pilots[name], 0
         while len(taken) < most_units and most_cores > 0:
             queue = self._next_queue(name, None if reserve else most_cores)
             if queue is None:
@@ -244,10 +210,13 @@ class MemorySession:
                 continue
             self.book.adopt(unit, name, self.book.units[unit].attempt + 1)
             taken.append(unit)
+            cores += queue.cores
             if queue.cores > most_cores:
                 reserve = False
             else:
                 most_cores -= queue.cores
+        if self.book.has_inputs:
+            pilot.free = (pilot.free or 0) - cores
         return taken
 
     def _next_queue(self, name: str, most_cores: int | None) -> Queue | None:
@@ -274,6 +243,34 @@ class MemorySession:
             and queue.owner in self._owners_for(name)
             for name, pilot in self.pilots.items()
         )
+
+    # --- what placing asks
+
+    def has_ended(self, name: str) -> bool:
+        """Tell whether a pilot has."""
+        return self.pilots.get(name, MemoryPilot()).has_ended
+
+    def is_attached(self, service: str, owner: str) -> bool:
+        """Tell whether an owner's units use what a service has."""
+        return owner in self._attached.get(service, [])
+
+    def sites(self, queue: Queue) -> list[Site]:
+        """Return the sites where a queue's units may run: those where they want to be, or all if there are none."""
+        living = ((name, pilot) for name, pilot in self.pilots.items() if pilot.lease and pilot.fits(queue))
+        return sites_among([pilot for name, pilot in living if queue.owner in self._owners_for(name)], queue)
+
+    # --- units, as their agents tell
+
+    def _deliver_files(self, name: str, epoch: str, *rest: Any) -> list[str]:
+        unit, attempt, data_unit, store, *files = rest
+        known, pilot = self.book.units.get(unit), self.pilots.get(name, MemoryPilot())
+        if known is None or known.is_final or pilot.has_ended or pilot.epoch != epoch:
+            return ["stale", ""]
+        if known.attempt < attempt:
+            self.book.adopt(unit, name, attempt)
+        if (known.pilot, known.attempt) != (name, attempt) or not known.is_held:
+            return ["stale", ""]
+        return self.book.data.deliver(data_unit, store, files)
 
     def _report_units(self, pilot: str, epoch: str, *rest: Any) -> list[Any]:
         known = self.pilots.get(pilot, MemoryPilot())

@@ -2,68 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from .records import MemoryUnit, Queue
 
 VAIN_CLAIMS = 100
 """Claims after which a unit that never starts is given up."""
-
-_QUEUE = re.compile(r"([^/]*)/([^/,]*),([^/,]*)/(\d+)\.(\d+)\.(\d+)\.(\d+)/(-?\d+)")
-
-
-@dataclass
-class MemoryUnit:
-    """What is known of a unit."""
-
-    queue: str
-    retries: int
-    restarts: int
-    description: bytes
-    letter: str = "N"
-    attempt: int = 0
-    pilot: str = ""
-    open_predecessors: int = 0
-    vain_claims: int = 0
-    """How often it came back unstarted since it last started."""
-    result: bytes = b""
-
-    @property
-    def is_final(self) -> bool:
-        """Whether it has ended."""
-        return self.letter in "DFC"
-
-    @property
-    def is_held(self) -> bool:
-        """Whether a pilot has it."""
-        return self.letter in "ASR"
-
-
-@dataclass(frozen=True)
-class Queue:
-    """A queue's name, taken apart."""
-
-    name: str
-    owner: str
-    label: tuple[str, str]
-    size: tuple[int, ...]
-    """Cores, cores in one block, GPUs, memory in MB: what a pilot must have."""
-    priority: int
-
-    @classmethod
-    def named(cls, name: str) -> Queue:
-        """Return the queue of this name."""
-        found = _QUEUE.fullmatch(name)
-        if found is None:
-            raise ValueError(f"{name!r} names no queue")
-        owner, datacenter, machine, *size, priority = found.groups()
-        return cls(name, owner, (datacenter, machine), tuple(map(int, size)), int(priority))
-
-    @property
-    def cores(self) -> int:
-        """Cores of each of its units."""
-        return self.size[0]
 
 
 class UnitBook:
@@ -71,6 +16,8 @@ class UnitBook:
 
     def __init__(self) -> None:
         self.units: dict[str, MemoryUnit] = {}
+        self.unplaced: list[str] = []
+        """Units that are ready, and that no living pilot could take."""
         self.canceling: set[str] = set()
         """Units whose cancellation was asked of their pilot."""
         self.returned: Counter[str] = Counter()
@@ -78,39 +25,61 @@ class UnitBook:
         self._queues: dict[str, list[tuple[int, str]]] = {}
         self._successors: dict[str, list[tuple[str, str]]] = {}
         self._sequence = 0
-        self._ended: list[str] = []
+        self.releases: list[str] = []
+        """Names of what may be waited for no more."""
 
-    def add(self, name: str, unit: MemoryUnit, mode: str, predecessors: Sequence[str]) -> bool:
+    def add(self, name: str, unit: MemoryUnit, predecessors: Sequence[str]) -> bool:
         """Add a unit; False when one of its predecessors is unknown.
 
         Args:
             name: Its id.
             unit: The unit, state and dependencies still open.
-            mode: ``c`` if it is to be canceled when a predecessor does not end well.
-            predecessors: Their ids.
+            predecessors: The ids of other units.
         """
-        still_open = []
-        for predecessor in predecessors:
-            before = self.units.get(predecessor)
-            if before is None:
+        if not self.knows_data(unit.inputs, unit.outputs):
+            return False
+        verdicts: dict[str, str] = {}
+        for given in (*predecessors, *unit.inputs):
+            if given not in self.units and given not in unit.inputs:
                 return False
-            if mode == "c" and before.letter in "FC":
-                unit.letter = "C"
+            verdicts[given] = self.verdict(given, unit.mode)
+            if verdicts[given] == "end":
                 break
-            if not before.is_final:
-                still_open.append(predecessor)
+        waits = [given for given, verdict in verdicts.items() if verdict == "wait"]
         self.units[name] = unit
-        if unit.letter == "N":
-            self._join(name, mode, still_open)
+        self.start_producing(name)
+        if "end" in verdicts.values():
+            self.conclude(name, "C")
+        elif waits:
+            self.wait_for(name, unit.mode, waits)
+        else:
+            self.make_ready(name, at_front=False)
         return True
 
-    def _join(self, name: str, mode: str, predecessors: Sequence[str]) -> None:
-        for predecessor in predecessors:
-            self._successors.setdefault(predecessor, []).append((mode, name))
-        if predecessors:
-            self.units[name].letter, self.units[name].open_predecessors = "W", len(predecessors)
-        else:
-            self._enqueue(name)
+    def knows_data(self, inputs: Sequence[str], outputs: Sequence[str]) -> bool:
+        """Tell whether a unit's data is known, and none is both read and added to."""
+        return not inputs and not outputs
+
+    def start_producing(self, name: str) -> None:
+        """Count a unit as one that is to add files."""
+
+    def verdict(self, name: str, mode: str) -> str:
+        """Tell what a unit means for who waits for it: ``go``, ``wait`` or ``end``."""
+        letter = self.units[name].letter
+        if letter not in "DFC":
+            return "wait"
+        return "go" if letter == "D" or mode != "c" else "end"
+
+    def wait_for(self, name: str, mode: str, names: Sequence[str]) -> None:
+        """Let a unit wait."""
+        for given in names:
+            self._successors.setdefault(given, []).append((mode, name))
+        self.units[name].letter, self.units[name].open_predecessors = "W", len(names)
+
+    def release_later(self, name: str) -> None:
+        """Tell who waits for something once the operation ends."""
+        if name in self._successors:
+            self.releases.append(name)
 
     def held(self, pilot: str) -> list[str]:
         """Return the units that a pilot has, in order of their numbers."""
@@ -120,8 +89,8 @@ class UnitBook:
     def conclude(self, name: str, letter: str) -> None:
         """End a unit; :meth:`follow_up` does what follows from that."""
         self.canceling.discard(name)
-        self.units[name].letter = letter
-        self._ended.append(name)
+        self.units[name].letter, self.units[name].open_predecessors = letter, 0
+        self.release_later(name)
 
     def follow_up(self, abandoned: Mapping[str, str]) -> None:
         """Release or cancel what waits for the units that ended, until nothing follows; ends every operation.
@@ -132,15 +101,33 @@ class UnitBook:
         self.returned.clear()
         self._release_successors()
         self._drain(abandoned)
-        while self._ended:
+        while self.releases:
             self._release_successors()
             self._drain(abandoned)
 
     def _release_successors(self) -> None:
-        while self._ended:
-            name = self._ended.pop(0)
-            for mode, successor in self._successors.pop(name, []):
-                self._release(successor, cancel=mode == "c" and self.units[name].letter != "D")
+        while self.releases:
+            name = self.releases.pop(0)
+            if name.startswith("unplaced:"):
+                self._place_again(int(name.partition(":")[2]))
+            else:
+                self._release_all(name)
+
+    def _place_again(self, number: int) -> None:
+        again, self.unplaced = self.unplaced[:number], self.unplaced[number:]
+        for name in again:
+            if self.units[name].letter == "W" and not self.units[name].open_predecessors:
+                self.make_ready(name, at_front=False)
+
+    def _release_all(self, name: str) -> None:
+        waiting = self._successors.pop(name, [])
+        verdicts = {mode: self.verdict(name, mode) for mode in {mode for mode, _ in waiting}}
+        kept = [entry for entry in waiting if verdicts[entry[0]] == "wait"]
+        if kept:
+            self._successors[name] = kept
+        for mode, successor in waiting:
+            if verdicts[mode] != "wait":
+                self._release(successor, cancel=verdicts[mode] == "end")
 
     def _release(self, name: str, *, cancel: bool) -> None:
         unit = self.units[name]
@@ -150,13 +137,21 @@ class UnitBook:
             self.conclude(name, "C")
             return
         unit.open_predecessors -= 1
-        if not unit.open_predecessors:
-            self._enqueue(name)
+        if unit.open_predecessors <= 0:
+            unit.open_predecessors = 0
+            self.make_ready(name, at_front=False)
 
-    def _enqueue(self, name: str) -> None:
+    def make_ready(self, name: str, *, at_front: bool) -> None:
+        """Queue a unit whose predecessors have ended."""
+        unit = self.units[name]
+        unit.letter = "N"
+        entries = self._queues.setdefault(unit.queue, [])
+        if at_front:
+            entries.insert(self.returned[unit.queue], (0, name))
+            self.returned[unit.queue] += 1
+            return
         self._sequence += 1
-        self.units[name].letter = "N"
-        self._queues.setdefault(self.units[name].queue, []).append((self._sequence, name))
+        entries.append((self._sequence, name))
 
     def requeue(self, name: str, *, in_vain: bool) -> None:
         """Put a unit back to the front of its queue, unless it is being canceled."""
@@ -168,9 +163,7 @@ class UnitBook:
         if unit.vain_claims >= VAIN_CLAIMS:
             self.conclude(name, "F")
         else:
-            unit.letter = "N"
-            self._queues.setdefault(unit.queue, []).insert(self.returned[unit.queue], (0, name))
-            self.returned[unit.queue] += 1
+            self.make_ready(name, at_front=True)
 
     def give_back(self, names: Sequence[str]) -> None:
         """Take units from a pilot that is gone. What had not started costs nothing."""
@@ -205,7 +198,7 @@ class UnitBook:
             return "0"
         if unit.is_final:
             return "2"
-        if unit.letter == "N":
+        if unit.letter in "NW":
             return self._report_late(name, letter, result)
         return self._report_held(name, letter, result) if current else "0"
 
@@ -254,6 +247,10 @@ class UnitBook:
         """Return the sequence number of the first entry; None when there is none. Dead entries count."""
         entries = self._queues[queue.name]
         return entries[0][0] if entries else None
+
+    def length(self, queue: Queue) -> int:
+        """Return how many entries a queue has. Dead entries count."""
+        return len(self._queues[queue.name])
 
     def pop(self, queue: Queue) -> str | None:
         """Take the first entry; None when it is dead: its unit was canceled or taken over."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from pilot.submission.place import COMMAND_LIMIT_S, Output
 
 from .connection import SshConnection
@@ -21,11 +23,19 @@ class SshPlace:
 
     def __init__(self, target: SshTarget, options: SshOptions | None = None) -> None:
         self.connection = SshConnection(target, options or SshOptions())
+        self._target = target
 
     @property
     def name(self) -> str:
         """What messages call it: ``user@host``."""
         return self.connection.name
+
+    def url_of(self, path: str) -> str:
+        """Return an ``ssh://`` URL, see `Place.url_of`."""
+        target = self._target
+        account = f"{quote(target.user)}@" if target.user else ""
+        port = f":{target.port}" if target.port else ""
+        return f"ssh://{account}{target.host}{port}{quote(path)}"
 
     def run(self, command: str, *, given: bytes = b"", limit_s: float = COMMAND_LIMIT_S) -> Output:
         """Run a command line with ``/bin/sh`` there, see `SshConnection.run`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pilot_data.entries import Entry, is_partial
+from pilot_data.entries import Entry, is_listed
 from pilot_data.errors import MissingFileError
 
 from .folders import Folders, entry_of, is_folder
@@ -37,7 +37,7 @@ def _below(folders: Folders, path: str) -> Iterator[Entry]:
                 yield from _below(folders, child)
             except MissingFileError:  # removed since the folder was read
                 continue
-        elif not is_partial(child):
+        elif is_listed(child):
             entry = entry_of(child, found)
             if entry is not None:
                 yield entry

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from stat import S_IMODE
 from typing import NamedTuple
 
-from pilot_data.entries import Entry, is_partial
+from pilot_data.entries import Entry, is_listed
 from pilot_data.errors import MissingFileError
 
 from . import pipeline
@@ -134,11 +134,11 @@ class Listing:
         """Yield files and links; sockets, pipes and devices have no content to move."""
         links = [each for each in found if each.attributes.is_link]
         for each in found:
-            if each.attributes.is_file and not is_partial(each.path):
+            if each.attributes.is_file and is_listed(each.path):
                 yield _entry(each.path, each.attributes)
         if links:
             yield from self._session.run(
-                pipeline.Job(self._link(each)) for each in links if not is_partial(each.path)
+                pipeline.Job(self._link(each)) for each in links if is_listed(each.path)
             )
 
     async def _link(self, found: Found) -> Entry:

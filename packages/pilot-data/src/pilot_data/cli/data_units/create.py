@@ -12,11 +12,10 @@ from pilot_data.data_session import DataSession
 from pilot_data.locations import parse
 from pilot_data.pilot_data_service import make_pilot_data
 from pilot_protocol.errors import DescriptionError
-from pilot_session import coordination_url
-from pilot_session.config import SessionConfig
 from pilot_session.identifiers import new_id
 
 from .found import find
+from .server import server_named
 
 
 def create(urls: tuple[str, ...], options: dict[str, Any]) -> None:
@@ -60,25 +59,6 @@ def _service(options: dict[str, Any]) -> tuple[DataSession, str]:
         return beside.session, beside.store_record.service
     if options["session"]:
         return data_session.choose(None, options["session"]), new_id("pds")
-    return data_session.choose(_server(options["coordination_url"])), new_id("pds")
-
-
-def _server(given: str) -> str | None:
-    """Return the server that was named; None for that of the environment.
-
-    Raises:
-        DescriptionError: None is named, or with a password.
-    """
-    if not given and not SessionConfig.from_environment().coordination_url:
-        raise DescriptionError(
-            "the catalogue has no place: give --coordination-url redis://host, --session or --beside, or set "
-            "PILOT_COORDINATION_URL",
-            key="coordination_url",
-        )
-    if given and coordination_url.parse(given).password:
-        raise DescriptionError(
-            "--coordination-url has a password, which others can read in the list of processes; set "
-            "PILOT_COORDINATION_URL instead",
-            key="coordination_url",
-        )
-    return given or None
+    return data_session.choose(server_named(options["coordination_url"], "--session or --beside")), new_id(
+        "pds"
+    )

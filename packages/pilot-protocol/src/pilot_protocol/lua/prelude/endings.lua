@@ -1,31 +1,29 @@
--- Head of every script, part 5: how units and pilots end, what follows from it, and the end of every script.
-local VAIN_CLAIMS = 100
+-- Head of every script, part 10: how units come back and pilots end, what follows from it, and the end of every script.
 
--- A unit that started was not handed out in vain.
-local function forget_vain(id)
-  if any('vain_claims') then write('HDEL', 'vain_claims', id) end
-end
+local PLACING = 2 -- entries of the worklist that take as long as to place one unit
 
--- Counts a claim of a unit that did not start there; returns whether these have become too many.
-local function is_poison(id)
-  sizes.vain_claims = true
-  return add('vain_claims', id, 1) >= VAIN_CLAIMS
-end
-
-local function conclude(id, u, letter)
-  forget_vain(id)
-  if any('cancels') then write('HDEL', 'cancels', id) end
-  if any('successors') and read('HEXISTS', 'successors', id) == 1 then write('RPUSH', 'releases', id) end
-  move(id, u, letter)
-end
-
+-- A unit whose predecessors have ended is ready, unless it reads data that is not there, or no more.
 local function make_ready(id, u, at_front)
   if not queue_named(u.queue) then
     explain(id, 'rejected')
     return conclude(id, u, 'F')
   end
-  move(id, u, 'N')
-  push(id, u.queue, at_front)
+  local wants = inputs_of(id)
+  if not wants then return enqueue(id, u, u.queue, at_front) end
+  local waits, waited = {}, leave_copies(id, u)
+  for _, name in ipairs(wants.names) do
+    local verdict = judge(name, wants.mode)
+    if verdict == 'end' then
+      if waited then forget_placement(id) end
+      explain(id, 'dependency ' .. name)
+      return conclude(id, u, 'C')
+    end
+    if verdict == 'wait' then waits[#waits + 1] = name end
+  end
+  if #waits == 0 then return place(id, u, wants, at_front) end
+  if waited then forget_placement(id) end
+  move(id, u, 'W')
+  wait_for(id, wants.mode, waits)
 end
 
 local function end_if_canceled(id, u)
@@ -75,8 +73,10 @@ local function end_pilot(pilot, state, reason)
   set_pilot(pilot, state, reason)
   local epoch = later_than(pilot_record(pilot).epoch)
   write('HSET', 'pilot:' .. pilot, 'epoch', epoch)
-  lose_held(pilot)
   write('ZREM', 'leases', pilot)
+  forget_sites()
+  lose_held(pilot)
+  must_place_again = true
   write('SREM', 'absent', pilot)
   for _, per in ipairs({'held:', 'claim:', 'control:', 'door:'}) do write('DEL', per .. pilot) end
   if read('EXISTS', 'ready:' .. pilot) == 1 then write('SADD', 'abandoned', pilot) end
@@ -102,13 +102,18 @@ local function sweep_leases()
   return ended
 end
 
--- `entry` is a successor's id after a letter: c, cancel it when the predecessor did not end well; r, run it anyway.
-local function release(entry, predecessor, ended_well)
-  local id = string.sub(entry, 2)
+-- What the end of something means for who waits for it: go, wait (a data unit may be waited for again), or end.
+local function verdict_of(name, mode)
+  if string.find(name, '@', 1, true) then return 'go' end
+  if string.sub(name, 1, 3) == 'du-' then return judge(name, mode) end
+  local predecessor = unit(name)
+  return (mode == 'r' or predecessor and predecessor.state == 'D') and 'go' or 'end'
+end
+
+local function release(id, predecessor, verdict)
   local u = unit(id)
   if not u or u.state ~= 'W' then return end
-  if not ended_well and string.sub(entry, 1, 1) == 'c' then
-    write('HDEL', 'open_predecessors', id)
+  if verdict == 'end' then
     explain(id, 'dependency ' .. predecessor)
     return conclude(id, u, 'C')
   end
@@ -117,21 +122,54 @@ local function release(entry, predecessor, ended_well)
   make_ready(id, u, false)
 end
 
-local function release_successors(left)
-  while left > 0 do
-    local id = write('LPOP', 'releases')
-    if not id then break end
-    local list, done, rest = read('HGET', 'successors', id) or '', unit(id), nil
-    for entry, position in string.gmatch(list, '(%S+)()') do
-      release(entry, id, done ~= nil and done.state == 'D')
-      left = left - 1
+-- Entries of `successors` are ids after their mode. Those that have to wait on are set aside.
+local function release_all(name, left)
+  local verdicts = {c = verdict_of(name, 'c'), r = verdict_of(name, 'r')}
+  if verdicts.c == 'wait' and verdicts.r == 'wait' then return left end
+  local list, kept, rest = read('HGET', 'successors', name) or '', {}, nil
+  for entry, position in string.gmatch(list, '(%S+)()') do
+    local verdict = verdicts[string.sub(entry, 1, 1)]
+    if verdict == 'wait' then
+      kept[#kept + 1] = entry
+    else
+      local id = string.sub(entry, 2)
+      left = left - (inputs_of(id) and PLACING or 1)
+      release(id, name, verdict or 'go')
       if left <= 0 then rest = string.match(list, '%S.*', position); break end
     end
-    write('HDEL', 'successors', id)
-    if rest then
-      write('HSET', 'successors', id, rest)
-      write('LPUSH', 'releases', id)
-    end
+  end
+  if rest then
+    kept[#kept + 1] = rest
+    write('LPUSH', 'releases', name)
+  end
+  if #kept > 0 then
+    write('HSET', 'successors', name, table.concat(kept, ' '))
+  else
+    write('HDEL', 'successors', name)
+  end
+  return left
+end
+
+-- Pilots have come or gone: the first so many units that were placed nowhere are placed again.
+local function place_again(number, left)
+  local portion = math.min(number, math.ceil(left / PLACING))
+  local ids = write('LPOP', 'unplaced', portion) or {}
+  fetch(ids)
+  for _, id in ipairs(ids) do
+    local u = unit(id)
+    if u and u.state == 'W' and read('HEXISTS', 'open_predecessors', id) == 0 then make_ready(id, u, false) end
+  end
+  if number > portion then write('LPUSH', 'releases', 'unplaced:' .. number - portion) end
+  return left - portion * PLACING
+end
+
+local function release_successors(left)
+  while left > 0 do
+    flush_joins()
+    local name = write('LPOP', 'releases')
+    if not name then break end
+    local number = whole(string.match(name, '^unplaced:(%d+)$'))
+    left = number and place_again(number, left) or release_all(name, left)
   end
   return left
 end
@@ -168,6 +206,8 @@ end
 -- goes on, and an event tells that there is something to go on with.
 local function follow_up()
   local left = WORKLIST_LIMIT
+  local unplaced = must_place_again and read('LLEN', 'unplaced') or 0
+  if unplaced > 0 then write('RPUSH', 'releases', 'unplaced:' .. unplaced) end
   flush_queues()
   while redis.call('EXISTS', prefix .. 'releases', prefix .. 'abandoned') > 0 do
     if left <= 0 then return announce('+', 'units') end
@@ -179,6 +219,8 @@ end
 -- Every script ends here. Bells ring last, when what they ring for has been written.
 local function finish(reply)
   follow_up()
+  flush_joins()
+  flush_placements()
   flush_units()
   flush_orders()
   flush_events()

@@ -1,17 +1,23 @@
 -- Head of every script, part 3: pilots, what they may take, and how they are told.
-local pilots, orders = {}, {}
+local pilots, attached, orders = {}, {}, {}
 local ORDERS_PER_REPLY = 500
+local UNIT_S = 10
+
+-- A time that an agent has measured; nil for one that somebody has spoilt.
+local function seconds(text)
+  return text and string.match(text, '^%d[%d.]*$') and tonumber(text) or nil
+end
 
 local function pilot_record(name)
   local p = pilots[name]
   if p then return p end
   local fields = read('HMGET', 'pilot:' .. name, 'state', 'epoch', 'cores', 'node_cores', 'gpus', 'memory_mb', 'label',
-                      'service')
-  local datacenter, machine = string.match(fields[7] or '', '^([^,]*),([^,]*)$')
+                      'service', 'free_cores', 'unit_s')
+  local datacenter, machine = string.match(fields[7] or '', '^([^,/|%s]*),([^,/|%s]*)$')
   p = {state = fields[1] or '', epoch = fields[2], cores = tonumber(fields[3]) or 0,
        node_cores = tonumber(fields[4]) or 0, gpus = tonumber(fields[5]) or 0,
        memory = tonumber(fields[6]) or math.huge, datacenter = datacenter or '', machine = machine or '',
-       service = fields[8] or ''}
+       service = fields[8] or '', free = tonumber(fields[9]) or 0, unit_s = seconds(fields[10]) or UNIT_S}
   pilots[name] = p
   return p
 end
@@ -48,20 +54,30 @@ local function later_than(epoch)
   return math.max(now, (whole(epoch) or 0) + 1)
 end
 
--- Whose queues a pilot may take from: its own and those of the services that use it.
-local function owners_for(name)
-  local owners = {name}
-  for owner in string.gmatch(read('HGET', 'attachments', pilot_record(name).service) or '', '%S+') do
-    owners[#owners + 1] = owner
-  end
+-- The compute-data services that use what a PilotComputeService or a PilotDataService has.
+local function owners_of(service)
+  local owners = attached[service]
+  if owners then return owners end
+  owners = {}
+  for owner in string.gmatch(read('HGET', 'attachments', service) or '', '%S+') do owners[#owners + 1] = owner end
+  attached[service] = owners
   return owners
 end
 
-local function serves(name, owner)
-  for _, served in ipairs(owners_for(name)) do
-    if served == owner then return true end
+local function is_attached(service, owner)
+  for _, using in ipairs(owners_of(service)) do
+    if using == owner then return true end
   end
   return false
+end
+
+-- Whose queues a pilot may take from: its own and those of the services that use it.
+local function owners_for(name)
+  return {name, unpack(owners_of(pilot_record(name).service))}
+end
+
+local function serves(name, owner)
+  return name == owner or is_attached(pilot_record(name).service, owner)
 end
 
 local function ring(name, tone)

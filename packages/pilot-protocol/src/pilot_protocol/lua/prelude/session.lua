@@ -14,9 +14,10 @@ local EVENTS_KEPT = 2000
 local WORKLIST_LIMIT = 5000
 local PIECE = 1000
 local SINGLE = {'meta', 'units', 'descriptions', 'templates', 'results', 'reasons', 'counts', 'groups',
-                'open_predecessors', 'successors', 'releases', 'abandoned', 'cancels', 'vain_claims', 'pilots',
-                'attachments', 'leases', 'absent', 'pilot_data', 'pilot_data_states', 'pilot_data_used',
-                'pilot_data_made', 'data_units', 'data_unit_states', 'data_unit_bytes', 'data_units_made', 'replicas',
+                'open_predecessors', 'successors', 'releases', 'abandoned', 'cancels', 'vain_claims', 'inputs', 'outputs',
+                'placements', 'unplaced', 'copying', 'pilots', 'attachments', 'leases', 'absent', 'pilot_data',
+                'pilot_data_states', 'pilot_data_used', 'pilot_data_places', 'pilot_data_made', 'data_units',
+                'data_unit_states', 'data_unit_bytes', 'data_units_made', 'replicas', 'asked', 'producers', 'spoilt',
                 'events'}
 local PER_PILOT = {'pilot:', 'held:', 'claim:', 'door:', 'control:'}
 
@@ -35,6 +36,16 @@ end
 -- counts with 16.
 local function whole(text, most_digits)
   return text and #text <= (most_digits or 14) and string.match(text, '^%d+$') and tonumber(text) or nil
+end
+
+-- Values of some fields of a hash, by field, with few commands; false for one that it has not.
+local function read_all(name, fields)
+  local found = {}
+  for i = 1, #fields, PIECE do
+    local values = read('HMGET', name, unpack(fields, i, math.min(i + PIECE - 1, #fields)))
+    for j, value in ipairs(values) do found[fields[i + j - 1]] = value end
+  end
+  return found
 end
 
 -- Without the sign of -0, which Redis does not take for a number.

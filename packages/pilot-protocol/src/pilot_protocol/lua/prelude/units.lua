@@ -15,12 +15,8 @@ end
 
 -- Reads many records with few commands; to be called with all ids before unit() is called with each.
 local function fetch(ids)
-  for i = 1, #ids, PIECE do
-    local found = read('HMGET', 'units', unpack(ids, i, math.min(i + PIECE - 1, #ids)))
-    for j, record in ipairs(found) do
-      local id = ids[i + j - 1]
-      if units[id] == nil then units[id] = record and parse_unit(record) end
-    end
+  for id, record in pairs(read_all('units', ids)) do
+    if units[id] == nil then units[id] = record and parse_unit(record) end
   end
 end
 
@@ -69,23 +65,14 @@ local function set_state(id, u, letter)
   changed[id] = u
 end
 
--- What the user can see is an event: all but the moves among the states that read as Pending.
+-- What the user can see is an event: all but the moves among the states that read as Pending. One that is back and waits
+-- is told as one that is back.
 local function move(id, u, letter)
   local seen = u.seen or u.state == 'R' or u.state == 'S'
-  if letter ~= 'A' and (letter ~= 'N' or seen) then announce(letter, id) end
+  local told = letter == 'W' and 'N' or letter
+  if told ~= 'A' and (told ~= 'N' or seen) then announce(told, id) end
   u.seen = nil
   set_state(id, u, letter)
-end
-
--- The server came back without this claim, or without the return of an older one: the highest attempt wins. What the
--- user saw of the older one is told with the next move.
-local function adopt(id, u, attempt, pilot)
-  if u.state == 'W' then write('HDEL', 'open_predecessors', id) end
-  if u.pilot ~= '' then write('SREM', 'held:' .. u.pilot, id) end
-  u.seen = u.state == 'R' or u.state == 'S'
-  u.attempt, u.pilot = attempt, pilot
-  set_state(id, u, 'A')
-  write('SADD', 'held:' .. pilot, id)
 end
 
 -- Why a script, not an agent, ended a unit.

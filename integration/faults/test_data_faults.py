@@ -1,0 +1,134 @@
+"""Units with input and output while what moves their files, and the agent's head, are killed again and again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from child_program import processes_of
+from closed_sessions import close_sessions
+from pilot import ComputeDataService, PilotComputeService, PilotDataService, State
+from until import until
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(180)]
+
+UNITS, CORES, LIMIT_S = 60, 2, 120.0
+MOVER, HEAD = "pilot_data.node", "--head"
+VICTIMS = [MOVER, HEAD, MOVER, MOVER, HEAD, MOVER, HEAD, MOVER]
+"""Each is killed when some more units have run; other units are at every other step of their way then."""
+UNITS_BETWEEN = 6
+
+
+class Runs:
+    """Hears which units run, as they do.
+
+    Args:
+        folder: For the pipe that they tell it by.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "runs"
+        os.mkfifo(self.path)
+        self._pipe = os.fdopen(os.open(self.path, os.O_RDWR), "rb", buffering=0)
+        self.heard: Counter[str] = Counter()
+
+    def hear(self, count: int) -> None:
+        """Wait until so many more units have run."""
+        for _ in range(count):
+            self.heard[self._pipe.readline().decode().strip()] += 1
+
+    def hear_rest(self) -> None:
+        """Take what was said until now."""
+        os.set_blocking(self._pipe.fileno(), False)
+        self.heard.update((self._pipe.read() or b"").decode().split())
+
+    def close(self) -> None:
+        """Let go of the pipe."""
+        self._pipe.close()
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Runs]:
+    made = Runs(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def work(
+    redis_url: str, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ComputeDataService]:
+    """A pilot, and a folder as Pilot-Data."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with (
+        PilotComputeService(redis_url) as pilots,
+        PilotDataService(redis_url) as stores,
+        ComputeDataService() as made,
+    ):
+        pilots.create_pilot(
+            {
+                "service_url": "fork://localhost",
+                "number_of_processes": CORES,
+                "working_directory": f"{tmp_path}/agents",
+            }
+        )
+        stores.create_pilot({"service_url": f"file://{tmp_path}/store"})
+        made.add_pilot_compute_service(pilots)
+        made.add_pilot_data_service(stores)
+        yield made
+    close_sessions()
+
+
+def kill(home: Path, word: str) -> None:
+    """Kill a process of the agent as soon as there is one."""
+    found: list[int] = []
+
+    def find() -> list[int]:
+        found[:] = [pid for pid, command in processes_of(home) if word in command]
+        return found
+
+    until(find, lambda: f"no process with {word}")
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_units_with_data_lose_nothing_while_mover_and_head_are_killed(
+    work: ComputeDataService, runs: Runs, home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in.dat").write_bytes(os.urandom(1 << 20))
+    numbers = work.submit_data_unit({"file_urls": [f"{tmp_path}/in.dat"]})
+    results = work.submit_data_unit({})
+    names = [f"out-{number}" for number in range(UNITS)]
+    units = work.submit_compute_units(
+        [
+            {
+                "executable": "/bin/sh",
+                "arguments": ["-ec", f"cat in.dat in.dat > {name}; echo {name} > {runs.path}"],
+                "input_data": [numbers],
+                "output_data": [{results: [name]}],
+                "max_restarts": len(VICTIMS),
+            }
+            for name in names
+        ]
+    )
+    for victim in VICTIMS:
+        runs.hear(UNITS_BETWEEN)
+        kill(home, victim)
+    assert work.wait(LIMIT_S), [unit.details for unit in units if unit.state is not State.Done]
+    assert {unit.state for unit in units} == {State.Done}, [unit.details.get("message") for unit in units]
+
+    runs.hear_rest()
+    assert set(runs.heard) == set(names)
+    cut_off = VICTIMS.count(HEAD) * CORES
+    assert runs.heard.total() <= UNITS + cut_off, "only what a head took along has run again"
+    assert sorted(results.list()) == sorted(names)
+    content = (tmp_path / "in.dat").read_bytes()
+    delivered = tmp_path / "store" / results.id
+    assert sorted(os.listdir(delivered)) == sorted(names), "nothing half moved is left"
+    assert all((delivered / name).read_bytes() == 2 * content for name in names)
