@@ -20,6 +20,7 @@ from typing import IO
 from pilot.submission.pipe_reading import PipeEndedError, read_past
 from pilot.submission.place import Output
 from pilot_protocol.errors import SubmissionError
+from pilot_session.ssh_keeper import ssh_environment, start_keeper
 
 from .refusals import refusal
 from .target import SshOptions, SshTarget
@@ -32,12 +33,6 @@ CONTROL_LIMIT_S = 30.0
 LOG_BYTES = 4096
 
 _READY = "pilot-ssh-ready"
-# The second signal is for an `ssh` that was just about to sleep when the first one came (seen with OpenSSH 9.2).
-_KEEPER = (
-    'exec 3<&0; "$@" </dev/null 3<&- & ssh=$!; '
-    '{ read -r end; kill "$ssh"; sleep 1; kill "$ssh"; } <&3 3<&- >/dev/null 2>&1 & lifeline=$!; exec 3<&-; '
-    'wait "$ssh"; code=$?; kill "$lifeline" 2>/dev/null; rm -rf -- "$0"; exit "$code"'
-)
 
 
 class Master:
@@ -154,11 +149,6 @@ def _socket_folder(options: SshOptions) -> str:
         ) from error
 
 
-def environment() -> dict[str, str]:
-    """Return the environment of ``ssh``: that of this process, without a window to ask questions in."""
-    return {**os.environ, "SSH_ASKPASS": "/bin/false", "SSH_ASKPASS_REQUIRE": "never"}
-
-
 def direct_client(options: SshOptions, target: SshTarget) -> list[str]:
     """Return ``ssh`` over a connection of its own, up to the command."""
     settings = [
@@ -196,15 +186,7 @@ def _start(command: list[str], folder: str, log: IO[bytes]) -> subprocess.Popen[
     if shutil.which(command[0]) is None:
         raise _missing(command[0])
     try:
-        return subprocess.Popen(
-            ["/bin/sh", "-c", _KEEPER, folder, *command],
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,  # no pipe: the process of a jump host may hold it open for longer
-            start_new_session=True,
-            env=environment(),
-        )
+        return start_keeper(command, folder, log)
     except OSError as error:
         raise unstartable(command[0], error) from error
 
@@ -232,7 +214,7 @@ def _asked(command: list[str], limit_s: float = CONTROL_LIMIT_S) -> Output:
             capture_output=True,
             timeout=limit_s,
             start_new_session=True,
-            env=environment(),
+            env=ssh_environment(),
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -18,8 +18,9 @@ from pilot.submission.command_limit import shortened, too_long
 from pilot.submission.pipe_reading import Found, PipeEndedError, read_past
 from pilot.submission.place import Output
 from pilot_protocol.errors import SubmissionError
+from pilot_session.ssh_keeper import ssh_environment
 
-from .master import environment, unstartable
+from .master import unstartable
 from .refusals import quoted
 
 # No backslash but before n, no exclamation mark, no single quote, no line end: those mean something to csh or fish.
@@ -136,7 +137,7 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env=environment(),
+            env=ssh_environment(),
         )
     except OSError as error:
         raise unstartable(command[0], error) from error

@@ -13,8 +13,9 @@ from collections import deque
 
 from pilot_data.adaptors.ssh.connection import Channel
 from pilot_data.adaptors.ssh.sftp_wire import Buffer
+from pilot_session.ssh_keeper import ssh_environment
 
-from .program import environment, unstartable
+from .program import unstartable
 from .refusals import refusal_of_channel
 
 _ENOUGH = 128 << 10
@@ -126,7 +127,7 @@ class OpenSshChannel(Channel):
                 stdout=theirs,
                 stderr=self._log,
                 start_new_session=True,
-                env=environment(),
+                env=ssh_environment(),
             )
         except OSError as error:
             self._socket.close()

@@ -18,9 +18,10 @@ from contextlib import suppress
 from typing import IO
 
 from pilot_data.errors import LoginError
+from pilot_session.ssh_keeper import start_keeper
 
 from .login import OpenSshLogin
-from .program import asked, environment, unstartable
+from .program import asked, unstartable
 from .refusals import refusal
 
 _START_S = 120.0
@@ -32,12 +33,6 @@ _END_S = 2.0
 _CONNECT_S = 30
 _LOG = 4096
 _READY = b"pilot-ssh-ready"
-# The second signal is for an `ssh` that was just about to sleep when the first one came (seen with OpenSSH 9.2).
-_KEEPER = (
-    'exec 3<&0; "$@" </dev/null 3<&- & ssh=$!; '
-    '{ read -r end; kill "$ssh"; sleep 1; kill "$ssh"; } <&3 3<&- >/dev/null 2>&1 & lifeline=$!; exec 3<&-; '
-    'wait "$ssh"; code=$?; kill "$lifeline" 2>/dev/null; rm -rf -- "$0"; exit "$code"'
-)
 _SETTINGS: dict[str, str | int] = {
     "BatchMode": "yes",
     "ConnectTimeout": _CONNECT_S,
@@ -185,15 +180,7 @@ def _command(login: OpenSshLogin, path: str) -> list[str]:
 
 def _started(command: list[str], folder: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(
-            ["/bin/sh", "-c", _KEEPER, folder, *command],
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,  # no pipe: the process of a jump host may hold it open for longer
-            start_new_session=True,
-            env=environment(),
-        )
+        return start_keeper(command, folder, log)
     except OSError as error:
         raise unstartable(command[0], error) from None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 
 from pilot_data.config import DataConfig
 from pilot_data.errors import LoginError
+from pilot_session.ssh_keeper import ssh_environment
 
 _LIMIT_S = 30.0
 
@@ -56,7 +56,7 @@ def asked(command: list[str]) -> Answer:
             capture_output=True,
             timeout=_LIMIT_S,
             start_new_session=True,
-            env=environment(),
+            env=ssh_environment(),
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -64,11 +64,6 @@ def asked(command: list[str]) -> Answer:
     except OSError as error:
         raise unstartable(command[0], error) from None
     return Answer(done.returncode, *(said.decode("utf-8", "replace") for said in (done.stdout, done.stderr)))
-
-
-def environment() -> dict[str, str]:
-    """Return the environment of ``ssh``: that of this process, without a window to ask questions in."""
-    return {**os.environ, "SSH_ASKPASS": "/bin/false", "SSH_ASKPASS_REQUIRE": "never"}
 
 
 def unstartable(program: str, error: OSError) -> LoginError:
