@@ -1,15 +1,13 @@
 """Which tests stay together when several run at once, and that all of them run."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from pytest_inside import run_pytest
 from side_by_side import group, order
 
-TOOLS = Path(__file__).resolve().parents[1]
+SIDE_BY_SIDE = ("-p", "xdist", "-p", "side_by_side", "--numprocesses=2")
 
 
 @pytest.mark.parametrize(
@@ -39,30 +37,12 @@ def test_the_longest_groups_start_first() -> None:
     assert sorted(tests, key=order) == tests[::-1]
 
 
-def run_pytest(folder: Path, *, ci: str) -> str:
-    """Run tests with the plugins in question and no others: on a busy machine, importing all of them takes too long."""
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    plugins = ["-p", "xdist", "-p", "ci_skips", "-p", "side_by_side", "-p", "no:cacheprovider"]
-    # What pytest and its workers tell programs below them is of the run that this test is in.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    own = {"CI": ci, "PYTHONPATH": str(TOOLS), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--numprocesses=2", *plugins],
-        cwd=folder,
-        env={**inherited, **own},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout
-
-
 def test_all_tests_run_and_files_stay_whole(tmp_path: Path) -> None:
     note = "open(__file__ + '.pids', 'a').write(f'{os.getpid()} ')"
     text = f"import os, pytest\n@pytest.mark.parametrize('n', range(5))\ndef test_x(n): {note}\n"
     for name in "abcd":
         (tmp_path / f"test_{name}.py").write_text(text)
-    assert "20 passed" in run_pytest(tmp_path, ci="")
+    assert "20 passed" in run_pytest(tmp_path, *SIDE_BY_SIDE, ci="")
     processes = [set(path.read_text().split()) for path in tmp_path.glob("*.pids")]
     assert [len(of_file) for of_file in processes] == [1] * 4
     assert len(set.union(*processes)) == 2
@@ -71,4 +51,4 @@ def test_all_tests_run_and_files_stay_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("ci", "outcome"), [("true", "1 failed"), ("", "1 skipped")])
 def test_missing_servers_are_seen_in_every_process(tmp_path: Path, ci: str, outcome: str) -> None:
     (tmp_path / "test_x.py").write_text("import pytest\ndef test_x(): pytest.skip('no server: x')\n")
-    assert outcome in run_pytest(tmp_path, ci=ci)
+    assert outcome in run_pytest(tmp_path, *SIDE_BY_SIDE, ci=ci)
