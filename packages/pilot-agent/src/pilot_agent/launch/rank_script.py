@@ -16,6 +16,9 @@ RANK = "PILOT_RANK"
 ANY_RANK = "\0"
 """Stands for the number of the rank in texts that are the same for all ranks; no text of a user's can have it."""
 
+BEGUN = "begun"
+"""File in the launch folder that the first rank makes; while there is none, nothing of the unit has run."""
+
 FAILED = "failed"
 """File in the launch folder that the rank that failed first makes: rank, exit code, and what failed."""
 
@@ -95,6 +98,7 @@ _pilot_fail() {{
     (set -C && echo "${{{RANK}:-?}} $1 $2" >"$_pilot_launch/{FAILED}") 2>/dev/null
     exit "$1"
 }}
+[ -e "$_pilot_launch/{BEGUN}" ] || : >"$_pilot_launch/{BEGUN}" || _pilot_fail 1 begin
 """
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pilot_agent.launch.rank_script import BEGUN
 from pilot_agent.node.lanes import INLINE_BYTES, LanePool
 from pilot_agent.node.mpi_units import RankFailure, read_failure
 from pilot_agent.node.orders import EndRecord
@@ -20,6 +22,8 @@ _SIGNALED = 128
 
 _KILLED = (-signal.SIGKILL, _SIGNALED + signal.SIGKILL)
 """Exits of a program that was killed, and of a shell whose program was."""
+
+_NO_RANK = "; the launcher failed before any rank had begun"
 
 _MEANT_FOR_ALL = (signal.SIGKILL, *END_SIGNALS)
 """What an executor that stops, or the batch system that stops it, sends to all units."""
@@ -36,6 +40,14 @@ class Ended(NamedTuple):
     def was_killed(self) -> bool:
         """Whether it was killed without having been told to end."""
         return self.exit.code == -signal.SIGKILL and not self.unit.signaled
+
+    @property
+    def never_began(self) -> bool:
+        """Whether it is an MPI unit whose launcher failed by itself before any rank had begun."""
+        unit, code = self.unit, self.exit.code
+        if not unit.launch_folder or code == 0 or -code in _MEANT_FOR_ALL or unit.signaled:
+            return False
+        return not os.path.lexists(os.path.join(unit.launch_folder, BEGUN))
 
 
 def end_unit(ended: Ended, lanes: LanePool, out_of_memory: Callable[[], bool], *, stopped: bool) -> EndRecord:
@@ -55,7 +67,7 @@ def end_unit(ended: Ended, lanes: LanePool, out_of_memory: Callable[[], bool], *
         code=code,
         signal=signum,
         reason="signal" if signum else "exit" if code else "",
-        message=_of_rank(failure) if failure else _message(code, signum),
+        message=_of_rank(failure) if failure else _message(code, signum) + _NO_RANK * ended.never_began,
         t0=unit.started_s,
         t1=now_s,
         user=round(exit_.user_s, 6),

@@ -20,18 +20,13 @@ from pilot_agent.node.mpi_units import MpiUnits
 from pilot_agent.node.orders import EndRecord, Order, OrderError, are_cores, never_ran, parse_order
 from pilot_agent.node.reports import Reports
 from pilot_agent.node.starter import Launch, Running, Starter
+from pilot_agent.node.stray_checks import StrayChecks
 from pilot_agent.node.unit_processes import UnitProcesses
 from pilot_agent.spawn.children import Children
 from pilot_agent.spawn.failures import StartError
 from pilot_agent.spawn.oom import OomWatch
 from pilot_agent.spawn.process_tree import kill_descendants
 from pilot_agent.spawn.reaper import reap
-
-STRAY_CHECK_S = 0.1
-"""Shortest time between two looks for processes that units left behind while other units run."""
-
-_STRAY_CHECK_SHARE = 100
-"""A look takes at most one part in this of the executor's time."""
 
 _SIGNALS = signal.valid_signals()
 
@@ -72,11 +67,9 @@ class UnitRunner:
         """Whether units that were killed, and are not reported yet, are victims of what ends this executor."""
         self._held: deque[tuple[float, Ended]] = deque()
         """Units that were killed and are not released, and when they were seen to be."""
-        self._next_check_s = 0.0
+        self._checks = StrayChecks()
         self.children_left = True
         """Whether any child was left, a unit's or an orphan's, when `reap` was last called."""
-        self.check_due_s: float | None = None
-        """When to call `end_strays`, by time.monotonic; None while there is no reason to."""
 
     @property
     def chained(self) -> int:
@@ -87,6 +80,11 @@ class UnitRunner:
     def held_since_s(self) -> float | None:
         """When the first unit that waits for `release` was seen to be killed, by time.monotonic; None without any."""
         return self._held[0][0] if self._held else None
+
+    @property
+    def check_due_s(self) -> float | None:
+        """When to call `end_strays`, by time.monotonic; None while there is no reason to."""
+        return self._checks.due_s
 
     def start(self, orders: Iterable[object]) -> None:
         """Start or chain `orders`; one that cannot be understood is reported as rejected.
@@ -153,12 +151,14 @@ class UnitRunner:
             del self._pids[ended.unit.order.id]
             if ended.unit.order.mpi:
                 self._mpi.ended(ended.unit)
+            if ended.never_began and self._start_again(ended):
+                continue
             if ended.was_killed and not self.stopping:
                 self._held.append((time.monotonic(), ended))
             else:
                 self._end(ended)
         if exits and self.children_left:
-            self._want_check(urgent=any(ended.unit.signaled for ended in all_ended))
+            self._checks.want(urgent=any(ended.unit.signaled for ended in all_ended))
 
     def release(self, until_s: float) -> None:
         """Report units that were seen to be killed up to a moment of time.monotonic, and start what follows them."""
@@ -174,11 +174,7 @@ class UnitRunner:
 
     def end_strays(self) -> None:
         """Kill what units that have ended left behind outside of their process group."""
-        self.check_due_s = None
-        began_s = time.monotonic()
-        self._processes.kill_strays()
-        now_s = time.monotonic()
-        self._next_check_s = now_s + max(STRAY_CHECK_S, _STRAY_CHECK_SHARE * (now_s - began_s))
+        self._checks.run(self._processes.kill_strays)
 
     def end_failed(self, now_s: float) -> None:
         """Kill MPI units of which a rank has failed and that their launcher leaves running."""
@@ -256,12 +252,35 @@ class UnitRunner:
         except Exception as error:  # noqa: BLE001 - the boundary at which a mistake of ours becomes one unit's end
             self._log(f"start failed: unit={launch.order.id} {_traceback()}")
             return never_ran("rejected", f"the executor failed on this order: {error!r}", now)
-        self._running[unit.pid] = unit
-        self._pids[launch.order.id] = unit.pid
-        if unit.order.mpi:
-            self._mpi.started(unit)
+        self._enlist(unit)
         self._reports.started(launch.order, unit.pid, now, time.monotonic())
         return None
+
+    def _start_again(self, ended: Ended) -> bool:
+        """Start a launcher that failed before any rank had begun a second time; return whether it was started.
+
+        Launchers that start at the same moment may be in each other's way: those of Open MPI 4 remove the folder that
+        they share, ssh and Slurm refuse for a moment. What has not begun can be repeated.
+        """
+        unit = ended.unit
+        if unit.again or self.stopping:
+            return False
+        try:
+            self._starter.start_again(unit)
+        except StartError as failure:
+            self._log(f"launcher not started again: unit={unit.order.id} {failure}")
+            return False
+        self._enlist(unit)
+        self._log(
+            f"launcher started again: unit={unit.order.id} exit={ended.exit.code} before any rank had begun"
+        )
+        return True
+
+    def _enlist(self, unit: Running) -> None:
+        self._running[unit.pid] = unit
+        self._pids[unit.order.id] = unit.pid
+        if unit.order.mpi:
+            self._mpi.started(unit)
 
     def _report_failures(self, failures: Iterable[_Failure]) -> None:
         for order, end, successor in failures:
@@ -269,11 +288,6 @@ class UnitRunner:
 
     def _report_end(self, order: Order, end: Callable[[], EndRecord], successor: Launch | None) -> None:
         self._reports.ended(order, end, successor.order if successor else None, time.monotonic())
-
-    def _want_check(self, *, urgent: bool) -> None:
-        now_s = time.monotonic()
-        due_s = now_s if urgent else max(now_s, self._next_check_s)
-        self.check_due_s = due_s if self.check_due_s is None else min(due_s, self.check_due_s)
 
 
 def _same(end: EndRecord) -> EndRecord:

@@ -62,17 +62,24 @@ class Launch(NamedTuple):
 class Running:
     """A unit whose process was started and not yet reaped."""
 
-    __slots__ = ("cores", "lane", "launch_folder", "order", "pid", "place", "signaled", "started_s")
+    __slots__ = ("again", "cores", "lane", "launch", "order", "pid", "place", "signaled", "started_s")
 
     def __init__(self, launch: Launch, cores: list[int], lane: Lane | None, started_s: float) -> None:
+        self.launch = launch
         self.order = launch.order
         self.place = launch.place
-        self.launch_folder = launch.launch_folder
         self.cores = cores
         self.lane = lane
         self.started_s = started_s
         self.pid = 0
         self.signaled = False
+        self.again = False
+        """Whether its launcher was started a second time."""
+
+    @property
+    def launch_folder(self) -> str:
+        """Folder with what the ranks of an MPI unit run; "" for any other unit."""
+        return self.launch.launch_folder
 
 
 class Starter:
@@ -123,15 +130,27 @@ class Starter:
             launch = self._launch_ranks(launch, launch.order.mpi)
         unit = Running(launch, cores, self._lanes.take() if launch.place.needs_lane else None, now_s)
         try:
-            self._enter(unit)
-            # A launcher hands its own restriction on to the ranks; each binds itself.
-            self._affinity.set(cores if unit.order.pin and not unit.order.mpi else None)
-            unit.pid = self._spawn(unit, launch)
+            self._begin(unit)
         except BaseException:
             if unit.lane:
                 self._lanes.give_back(unit.lane)
             raise
         return unit
+
+    def start_again(self, unit: Running) -> None:
+        """Start the launcher of an MPI unit a second time, with the same files and on the same cores.
+
+        Raises:
+            StartError: that is not possible any more.
+        """
+        unit.again = True
+        self._begin(unit)
+
+    def _begin(self, unit: Running) -> None:
+        self._enter(unit)
+        # A launcher hands its own restriction on to the ranks; each binds itself.
+        self._affinity.set(unit.cores if unit.order.pin and not unit.order.mpi else None)
+        unit.pid = self._spawn(unit)
 
     def _launch_ranks(self, launch: Launch, mpi: MpiOrder) -> Launch:
         """Return the start of the launcher for that of a rank.
@@ -192,7 +211,8 @@ class Starter:
             folder = unit.lane.work
         enter(folder)
 
-    def _spawn(self, unit: Running, launch: Launch) -> int:
+    def _spawn(self, unit: Running) -> int:
+        launch = unit.launch
         opened: list[int] = []
         try:
             streams = self._streams(unit, opened)
