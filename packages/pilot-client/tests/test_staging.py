@@ -57,6 +57,13 @@ def place(home: Path) -> LocalPlace:
     return LocalPlace(home)
 
 
+@pytest.fixture
+def open_folder(short_folder: Path) -> Path:
+    """A folder that others get to: those of pytest are shut to them, again whenever another pytest starts."""
+    short_folder.chmod(0o755)
+    return short_folder
+
+
 def mode(path: str | Path) -> int:
     return stat.S_IMODE(os.stat(path).st_mode)
 
@@ -205,10 +212,9 @@ def test_a_sandbox_that_is_there_already_is_not_taken_over(
 
 
 @as_root
-def test_folders_that_are_not_ours(home: Path, bundle: Bundle, tmp_path: Path) -> None:
+def test_folders_that_are_not_ours(home: Path, bundle: Bundle, open_folder: Path) -> None:
     stranger = LocalPlace(home, user=NOBODY)
-    open_to_all(tmp_path)
-    closed = tmp_path / "closed"
+    closed = open_folder / "closed"
     closed.mkdir(mode=0o755)
     with pytest.raises(
         SubmissionError, match="permission denied; give a working_directory that you may write"
@@ -217,23 +223,14 @@ def test_folders_that_are_not_ours(home: Path, bundle: Bundle, tmp_path: Path) -
 
 
 @as_root
-def test_a_home_that_cannot_be_written_to(home: Path, bundle: Bundle, tmp_path: Path) -> None:
-    open_to_all(tmp_path)
-    scratch = tmp_path / "scratch"
+def test_a_home_that_cannot_be_written_to(home: Path, bundle: Bundle, open_folder: Path) -> None:
+    scratch = open_folder / "scratch"
     scratch.mkdir()
     os.chown(scratch, NOBODY, NOBODY)
     stranger = LocalPlace(home, user=NOBODY)
     staged = stage(stranger, order(working_directory=str(scratch)), bundle, {})
     assert staged.bundle == f"{scratch}/.pilot/{bundle.name}"
     assert mode(scratch / ".pilot") == 0o700
-
-
-def open_to_all(folder: Path) -> None:
-    """Let others through to a folder of pytest's; it makes them its user's alone."""
-    for above in (folder, *folder.parents):
-        if above == Path("/tmp"):
-            return
-        above.chmod(0o755)
 
 
 # --- full disks ---

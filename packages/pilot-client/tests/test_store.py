@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -94,6 +96,69 @@ def test_an_emptied_server_is_told_again(
     ]
 
 
+class _SeenLock:
+    """A lock that tells when somebody wants it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self.wanted = threading.Event()
+
+    def __enter__(self) -> None:
+        self.wanted.set()
+        self._lock.acquire()
+
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()
+
+
+def test_nothing_is_said_to_a_server_that_another_thread_is_telling_again(
+    session: Session, server: LocalRedis, start_pilot: StartPilot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_pilot()
+    submit(session)
+    server.command("FLUSHALL", "SYNC")
+    lock, reopened = _SeenLock(), threading.Event()
+    monkeypatch.setattr(session.store, "_restoring", lock)
+
+    def say(operation: Operation[Any]) -> Any:
+        reply = session.store.link.run(operation)
+        if not reopened.is_set():
+            lock.wanted.clear()
+            reopened.set()
+            assert lock.wanted.wait(30)
+        return reply
+
+    other = threading.Thread(target=session.store.restore, args=[say])
+    other.start()
+    assert reopened.wait(30)
+    session.store.stop_pilot("p-aaaaaaaa")
+    records = session.query(reads.units(session.keys, UNITS))
+    lock.wanted.set()
+    other.join()
+    assert [record.letter for record in records if record] == ["N", "N"]
+
+
+def test_a_restoration_that_is_interrupted_is_begun_again(
+    session: Session, server: LocalRedis, start_pilot: StartPilot
+) -> None:
+    start_pilot()
+    submit(session)
+    server.command("FLUSHALL", "SYNC")
+    said: list[str] = []
+
+    def cut(operation: Operation[Any]) -> Any:
+        said.append(operation.script)
+        if len(said) > 1:
+            raise CoordinationError("cut", transient=True)
+        return session.store.link.run(operation)
+
+    with pytest.raises(CoordinationError, match="cut"):
+        session.store.restore(cut)
+    session.store.sweep(session.store.link)
+    records = session.query(reads.units(session.keys, UNITS))
+    assert [record.letter for record in records if record] == ["N", "N"]
+
+
 def test_what_failed_is_not_said_again(session: Session, start_pilot: StartPilot) -> None:
     agent = start_pilot()
     agent.end()
@@ -101,6 +166,16 @@ def test_what_failed_is_not_said_again(session: Session, start_pilot: StartPilot
     with pytest.raises(PilotEndedError):
         submit(session, agent.pilot)
     assert len(session.store._outbox) == before
+
+
+def test_an_attachment_that_failed_is_not_said_again(session: Session) -> None:
+    session.store.attach(SERVICE, OWNER, attached=True)
+    before = dict(session.store._attachments)
+    session.store.link.close()
+    for owner in (OWNER, "cds-bbbbbbbb"):
+        with pytest.raises(CoordinationError, match="closed"):
+            session.store.attach(SERVICE, owner, attached=False)
+    assert session.store._attachments == before
 
 
 def test_an_ended_pilot_is_not_brought_back(

@@ -2,12 +2,14 @@
 
 What was said lately is said again when the server may have forgotten it: when it comes back with another run id, and
 when it answers that it does not know the session. Pilots and attachments are few and are remembered for as long as
-they matter.
+they matter. All is remembered before it is said, and nothing is said while another thread says it again: what a restored
+server is told follows what it rests on, and is not lost on a server that does not know its pilot or unit yet.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -58,6 +60,8 @@ class Store:
         self._pilots: dict[str, list[Operation[int]]] = {}
         self._attachments: dict[tuple[str, str], Operation[tuple[str, ...]]] = {}
         self._outbox = Outbox(max(KEEP_S, lease_s))
+        self._restoring = threading.RLock()
+        """Taken after the lock of a link, never before it: links restore, too."""
         self._untold_ends: dict[str, Operation[int]] = {}
         """Of pilots. One that never registered has no lease to end it, so nobody else would."""
 
@@ -100,16 +104,22 @@ class Store:
     def create_pilot(self, pilot: str, service: str, description: Mapping[str, Any]) -> None:
         """Announce a pilot."""
         sealed = self._seal.close(signing.PILOT, pilot, codec.encode(description))
-        operation = pilot_ops.create_pilot(self._keys, pilot, service, sealed)
-        self._run(operation)
-        self._pilots[pilot] = [operation]
+        self._pilots[pilot] = []
+        self._run_kept(pilot, pilot_ops.create_pilot(self._keys, pilot, service, sealed))
 
     def note_placeholder(self, pilot: str, handle: str) -> None:
         """Note what a client needs to find a pilot's placeholder job again."""
         sealed = self._seal.close(signing.PLACEHOLDER, pilot, handle.encode())
-        operation = pilot_ops.note_placeholder(self._keys, pilot, sealed)
-        self._run(operation)
-        self._pilots[pilot].append(operation)
+        self._run_kept(pilot, pilot_ops.note_placeholder(self._keys, pilot, sealed))
+
+    def _run_kept(self, pilot: str, operation: Operation[int]) -> None:
+        kept = self._pilots[pilot]
+        kept.append(operation)
+        try:
+            self._run(operation)
+        except BaseException:
+            kept.remove(operation)
+            raise
 
     def stop_pilot(self, pilot: str) -> None:
         """Ask a pilot's agent to end now; nothing happens when it has ended."""
@@ -133,8 +143,16 @@ class Store:
     def attach(self, service: str, owner: str, *, attached: bool) -> None:
         """Let the pilots of a PilotComputeService run a compute-data service's units, or stop that."""
         operation = pilot_ops.attach(self._keys, service, owner, attached=attached)
-        self._run(operation)
+        before = self._attachments.get((service, owner))
         self._attachments[service, owner] = operation
+        try:
+            self._run(operation)
+        except BaseException:
+            if before is None:
+                del self._attachments[service, owner]
+            else:
+                self._attachments[service, owner] = before
+            raise
         self._tracker.set_attached(service, owner, attached=attached)
 
     def sweep(self, link: RedisLink) -> bool:
@@ -164,18 +182,20 @@ class Store:
         Raises:
             CoordinationError: It cannot be said.
         """
-        self._created_ms = say(self._reopening).created_ms
-        said: list[Operation[Any]] = [
-            *self._live_pilots(),
-            *list(self._attachments.values()),
-            *self._outbox.operations(),
-        ]
-        logger.info("session.restored operations=%d", len(said), extra={"action": "session.restored"})
-        for operation in said:
-            try:
-                say(operation)
-            except PilotEndedError as error:  # its units were canceled with it
-                logger.info("session.restored %s", error, extra={"action": "session.restored"})
+        with self._restoring:
+            created_ms = say(self._reopening).created_ms
+            said: list[Operation[Any]] = [
+                *self._live_pilots(),
+                *list(self._attachments.values()),
+                *self._outbox.operations(),
+            ]
+            logger.info("session.restored operations=%d", len(said), extra={"action": "session.restored"})
+            for operation in said:
+                try:
+                    say(operation)
+                except PilotEndedError as error:  # its units were canceled with it
+                    logger.info("session.restored %s", error, extra={"action": "session.restored"})
+            self._created_ms = created_ms  # not before: what was interrupted is begun again
 
     def _live_pilots(self) -> list[Operation[int]]:
         ended = {pilot.id for pilot in list(self._tracker.pilots.values()) if not pilot.is_live}
@@ -183,7 +203,7 @@ class Store:
             operation
             for pilot, operations in list(self._pilots.items())
             if pilot not in ended
-            for operation in operations
+            for operation in tuple(operations)
         ]
 
     def _say(self, operation: Operation[T]) -> T:
@@ -197,8 +217,16 @@ class Store:
         return reply
 
     def _run(self, operation: Operation[T]) -> T:
+        self._wait_restored()
         try:
-            return self.link.run(operation)
+            reply = self.link.run(operation)
         except NoSessionError:
-            self.restore(self.link.run)
-            return self.link.run(operation)
+            self.link.restore()
+            reply = self.link.run(operation)
+        self._wait_restored()  # what is asked next shall be there
+        return reply
+
+    def _wait_restored(self) -> None:
+        """Wait while another thread restores."""
+        with self._restoring:
+            pass

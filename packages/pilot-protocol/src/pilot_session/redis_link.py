@@ -152,6 +152,16 @@ class RedisLink:
         """
         return query.parse(self._carry_out(lambda server: server.command(*query.command)))
 
+    def restore(self) -> None:
+        """Tell the server again what it has forgotten, though it has not been restarted.
+
+        Raises:
+            CoordinationError: As for `run`.
+        """
+        restore = self._restore
+        if restore is not None:
+            self._carry_out(lambda server: restore(server.run))
+
     def close(self) -> None:
         """Close the connection for good. A thread that waits for a reply gets a CoordinationError."""
         self._closed.set()
