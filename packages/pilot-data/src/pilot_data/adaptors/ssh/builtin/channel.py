@@ -7,6 +7,7 @@ from typing import Any
 from pilot_data.adaptors.ssh.connection import Channel
 from pilot_data.adaptors.ssh.sftp_wire import Buffer
 
+from .closing import Sending
 from .inbox import Inbox
 
 _LARGEST_MESSAGE = 32 << 10
@@ -23,6 +24,7 @@ class BuiltinChannel(Channel):
     def __init__(self, channel: Any) -> None:
         channel.in_buffer = Inbox()  # nothing comes before something was asked for
         self._channel = channel
+        self._sending = Sending(channel)
         # Pieces of just the size that `Channel.send` puts into one message, or each would end in a small one.
         self._piece = min(channel.out_max_packet_size, _LARGEST_MESSAGE) - 64
         self._queued: list[Buffer] = []
@@ -58,7 +60,8 @@ class BuiltinChannel(Channel):
 
     def end_input(self) -> None:
         """See `Channel.end_input`."""
-        self._channel.shutdown_write()
+        with self._sending:
+            self._channel.shutdown_write()
 
     def close(self) -> None:
         """See `Channel.close`."""
@@ -74,7 +77,8 @@ class BuiltinChannel(Channel):
 
     def _send_piece(self, piece: memoryview) -> None:
         while piece:
-            sent = self._channel.send(piece)
+            with self._sending:
+                sent = self._channel.send(piece)
             if not sent:
                 raise EOFError("the server has closed the channel")
             piece = piece[sent:]

@@ -17,6 +17,7 @@ from pilot_data.errors import BusyError, ConnectionLostError, LoginError, Transf
 
 from .authentication import authenticate
 from .channel import BuiltinChannel
+from .closing import Transport
 from .host_keys import KnownHosts
 from .packetizer import BufferedPacketizer
 from .ssh_config import BuiltinLogin
@@ -112,7 +113,7 @@ class BuiltinConnection(Connection):
         login = self._login
         known = KnownHosts(login)
         with self._told_as_lost():
-            transport = self._transport = paramiko.Transport(
+            transport = self._transport = Transport(
                 self._socket(), packetizer_class=BufferedPacketizer, default_window_size=WINDOW
             )
             transport.daemon = True
