@@ -361,14 +361,37 @@ def test_output_data_becomes_patterns_by_url() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("./a.dat", "a.dat"),
+        ("results/", "results"),
+        ("a//b", "a/b"),
+        ("./", "*"),
+        (".", "*"),
+        (".x/..y", ".x/..y"),
+    ],
+)
+def test_patterns_are_written_as_paths_are(given: str, meant: str) -> None:
+    assert unit(output_data=[{"du-1": [given, meant]}]) == {"output_data": {"du-1": [meant]}}
+
+
+@pytest.mark.parametrize(
     ("key", "value", "words"),
     [
         ("input_data", "du-1", "input_data is 'du-1'; give a list of data units"),
         ("input_data", [3], "input_data[0] is 3; a data unit or its URL is allowed"),
-        ("input_data", [{"du-1": "*.txt"}], "input_data[0] is '*.txt'; give a list of text"),
+        (
+            "input_data",
+            [{"du-1": "*.txt"}],
+            "input_data[0] has '*.txt' for a data unit; give a list of patterns",
+        ),
+        ("input_data", [{"du-1": []}], "input_data[0] has no pattern for a data unit; give one at least"),
+        ("input_data", [{"du-1": ["a", "../b"]}], "input_data[0][1] is '../b', which no file matches"),
         ("input_data", [{"": ["*"]}], "input_data[0] is empty"),
         ("output_data", ["du-1"], "output_data[0] is 'du-1'; give {data unit: ['pattern', ...]}"),
         ("output_data", [{"du-1": [""]}], "output_data[0][0] is empty"),
+        ("output_data", [{"du-1": ["/tmp/*"]}], "output_data[0][0] is '/tmp/*', which no file matches"),
+        ("output_data", [{"du-1": ["a/../b"]}], "output_data[0][0] is 'a/../b', which no file matches"),
     ],
 )
 def test_data_is_refused(key: str, value: object, words: str) -> None:

@@ -68,12 +68,33 @@ def _patterns_by_url(key: str, value: object, *, whole_units: bool) -> dict[str,
             raise fault(place, f"is {shown(item)}; give {{data unit: ['pattern', ...]}}", item)
         for unit, patterns in _with_patterns(item):
             known = found.setdefault(_data_unit(place, unit), [])
-            known.extend(pattern for pattern in text_list(place, patterns) if pattern not in known)
+            known.extend(pattern for pattern in _patterns(place, patterns) if pattern not in known)
     return found
 
 
 def _with_patterns(item: object) -> list[tuple[object, object]]:
     return list(item.items()) if isinstance(item, Mapping) else [(item, [ALL_FILES])]
+
+
+def _patterns(place: str, value: object) -> list[str]:
+    """Check patterns of one data unit; returns them as its paths are written, without ``./`` and slashes at the end."""
+    if not isinstance(value, (list, tuple)):
+        raise fault(
+            place, f"has {shown(value)} for a data unit; give a list of patterns, like ['*.dat']", value
+        )
+    if not value:
+        raise fault(place, "has no pattern for a data unit; give one at least, '*' for all files", value)
+    found = text_list(place, value)
+    return [_pattern(f"{place}[{index}]", pattern) for index, pattern in enumerate(found)]
+
+
+def _pattern(place: str, pattern: str) -> str:
+    parts = pattern.split("/")
+    if not parts[0] or ".." in parts:
+        raise fault(
+            place, f"is {shown(pattern)}, which no file matches; patterns are relative, without '..'", pattern
+        )
+    return "/".join(part for part in parts if part not in {"", "."}) or ALL_FILES
 
 
 def _data_unit(place: str, unit: object) -> str:
