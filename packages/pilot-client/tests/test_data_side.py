@@ -86,6 +86,17 @@ def test_what_is_no_service_is_refused(work: ComputeDataService, url: str, store
             work.add_pilot_data_service(wrong)
 
 
+def test_what_is_no_pilot_compute_service_is_refused(
+    work: ComputeDataService, service: PilotDataService
+) -> None:
+    wrong: Any
+    for wrong in (None, "pcs-aaaaaaaa", service, work):
+        for use in (work.add_pilot_compute_service, work.remove_pilot_compute_service):
+            with pytest.raises(DescriptionError, match="a PilotComputeService is allowed"):
+                use(wrong)
+    assert work.details["pilot_data_services"] == []
+
+
 # --- data units ---------------------------------------------------------------------------------------------------------
 
 

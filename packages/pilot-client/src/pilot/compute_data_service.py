@@ -109,9 +109,9 @@ class ComputeDataService(DataSide, Getters):
 
         Raises:
             CoordinationError: The server cannot be reached.
-            DescriptionError: The service lives in another session.
+            DescriptionError: It is none, or it lives in another session.
         """
-        theirs = pilot_compute_service
+        theirs = _checked(pilot_compute_service)
         session = self._session_of(theirs.id, theirs.url)
         session.store.attach(theirs.id, self.id, attached=True)
 
@@ -120,8 +120,9 @@ class ComputeDataService(DataSide, Getters):
 
         Raises:
             CoordinationError: The server cannot be reached.
+            DescriptionError: It is no PilotComputeService.
         """
-        self._session.store.attach(pilot_compute_service.id, self.id, attached=False)
+        self._session.store.attach(_checked(pilot_compute_service).id, self.id, attached=False)
 
     def submit_compute_unit(self, compute_unit_description: Mapping[str, object]) -> ComputeUnit:
         """Submit a unit, in one trip to Redis, also before there is a pilot.
@@ -284,3 +285,13 @@ class ComputeDataService(DataSide, Getters):
         follow_units(session, self.id)
         self._join(session)
         self._serve_again(session)
+
+
+def _checked(service: object) -> PilotComputeService:
+    if isinstance(service, PilotComputeService):
+        return service
+    raise DescriptionError(
+        f"pilot_compute_service is {service!r}; a PilotComputeService is allowed",
+        key="pilot_compute_service",
+        value=service,
+    )
