@@ -770,7 +770,7 @@ def _leave(session: Session) -> None:
 
 def test_a_url_of_something_else_or_of_nothing(pilots: PilotComputeService, work: ComputeDataService) -> None:
     unit = work.submit_compute_unit(TRUE)
-    with pytest.raises(DescriptionError, match="names a unit, a pilot is needed"):
+    with pytest.raises(DescriptionError, match=r"that of 'cu-.*'; that of a pilot is needed"):
         PilotCompute(pilot_url=unit.url)
     with pytest.raises(StateError, match="has no compute unit"):
         ComputeUnit(cu_url=unit.url.replace(unit.id, "cu-zzzzzz-0"))

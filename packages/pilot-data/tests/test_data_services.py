@@ -85,12 +85,12 @@ def test_objects_are_found_again_by_url(service: PilotDataService, pd: PilotData
 @pytest.mark.parametrize(
     ("make", "url", "match"),
     [
-        (PilotData, "local:///du-abc", "names a 'du', a 'pd' is needed"),
-        (DataUnit, "local:///pd-abc", "names a 'pd', a 'du' is needed"),
+        (PilotData, "local:///du-abc", "that of 'du-abc'; that of a Pilot-Data is needed"),
+        (DataUnit, "local:///pd-abc", "that of 'pd-abc'; that of a data unit is needed"),
         (DataUnit, 7, "du_url"),
         (DataUnit, "", "the scheme is ''"),
         (PilotData, "file:///data", "the scheme is 'file'"),
-        (lambda url: PilotDataService(pds_url=url), "local:///pd-abc", "names a 'pd', a 'pds' is needed"),
+        (lambda url: PilotDataService(pds_url=url), "local:///pd-abc", "a PilotDataService is needed"),
     ],
 )
 def test_urls_of_other_things_are_refused(

@@ -117,11 +117,11 @@ def test_a_url_of_another_kind_is_refused(
     server: RedisProcess, unit: DataUnit, tmp_path: Path, local: bool
 ) -> None:
     service = PilotDataService() if local else PilotDataService(server.url)
-    with pytest.raises(DescriptionError, match=r"names a 'pds', a 'du' is needed"):
+    with pytest.raises(DescriptionError, match=r"that of 'pds-.+'; that of a data unit is needed"):
         DataUnit(service.url)
-    with pytest.raises(DescriptionError, match=r"names a 'pds', a 'pd' is needed"):
+    with pytest.raises(DescriptionError, match=r"that of 'pds-.+'; that of a Pilot-Data is needed"):
         PilotData(service.url)
-    with pytest.raises(DescriptionError, match=r"names a 'du', a 'pds' is needed"):
+    with pytest.raises(DescriptionError, match=r"that of 'du-.+'; that of a PilotDataService is needed"):
         PilotDataService(pds_url=unit.url)
 
 

@@ -16,6 +16,7 @@ from pilot_session.coordination_url import (
     KINDS,
     CoordinationUrl,
     ObjectUrl,
+    check_kind,
     object_url,
     parse,
     parse_object_url,
@@ -192,7 +193,7 @@ def test_the_client_library_reads_it_the_same_way(url: CoordinationUrl) -> None:
         assert (settings["host"], settings["port"]) == (url.host, url.port)
 
 
-@given(servers, st.sampled_from(KINDS))
+@given(servers, st.sampled_from(sorted(KINDS)))
 def test_object_urls_are_read_again(url: CoordinationUrl, kind: str) -> None:
     written = object_url(url, SESSION, kind, IDS[kind])
     public = CoordinationUrl(url.scheme, url.host, url.port, url.path, url.db)
@@ -243,6 +244,18 @@ def test_object_url_with_a_password_keeps_it() -> None:
 def test_object_urls_that_cannot_be_read(url: str) -> None:
     with pytest.raises(DescriptionError, match="cannot be read"):
         parse_object_url(url)
+
+
+def test_an_id_is_no_url() -> None:
+    for kind, name in IDS.items():
+        with pytest.raises(DescriptionError, match=f"'{name}' is the id of a {KINDS[kind]}; give its `url`"):
+            parse_object_url(name)
+
+
+def test_a_url_of_another_object_than_is_wanted() -> None:
+    check_kind("du-abcdefghijkl", "du", "du")
+    with pytest.raises(DescriptionError, match="that of 'du-abcdefghijkl'; that of a compute unit is needed"):
+        check_kind("du-abcdefghijkl", "du", "unit")
 
 
 def test_no_url_for_an_unknown_kind() -> None:

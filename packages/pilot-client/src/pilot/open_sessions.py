@@ -80,8 +80,7 @@ def find(url: str, kind: str) -> tuple[Session, str]:
         DescriptionError: The URL cannot be read, or names something else.
     """
     found: ObjectUrl = coordination_url.parse_object_url(url)
-    if found.kind != kind:
-        raise DescriptionError(f"the URL {found.id!r} names a {found.kind}, a {kind} is needed", key="url")
+    coordination_url.check_kind(found.id, found.kind, kind)
     return join(found.session), found.id
 
 

@@ -9,7 +9,6 @@ from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pilot_protocol.errors import DescriptionError
 from pilot_protocol.keys import Keys
 from pilot_protocol.pilot_ops import open_session
 from pilot_protocol.signing import KEY_BYTES
@@ -163,19 +162,11 @@ def find(url: str, kind: str) -> tuple[DataSession, str]:
     """
     if url.startswith(LOCAL):
         name = url[len(LOCAL) :]
-        _check_kind(url, name.partition("-")[0], kind)
+        coordination_url.check_kind(name, name.partition("-")[0], kind)
         return _of_this_process, name
     found = coordination_url.parse_object_url(url)
-    _check_kind(url, found.kind, kind)
+    coordination_url.check_kind(found.id, found.kind, kind)
     return join(found.session), found.id
-
-
-def _check_kind(url: str, named: str, wanted: str) -> None:
-    if named != wanted:
-        text = coordination_url.redact(url)
-        raise DescriptionError(
-            f"the URL {text!r} names a {named!r}, a {wanted!r} is needed", key="url", value=text
-        )
 
 
 def _make(url: str) -> str:

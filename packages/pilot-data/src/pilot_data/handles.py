@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from pilot_protocol.checks import text
 from pilot_protocol.errors import DescriptionError, StateError
+from pilot_session.coordination_url import KINDS
 from pilot_session.getters import Getters
 
 from . import data_session
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 H = TypeVar("H", bound="Handle")
-
-KINDS = {"pds": "Pilot-Data service", "pd": "Pilot-Data", "du": "data unit"}
-"""What ids begin with, and what has them."""
 
 
 class Handle(Getters):

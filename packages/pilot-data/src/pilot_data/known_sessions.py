@@ -13,8 +13,6 @@ from pilot_session.config import SessionConfig
 from pilot_session.redis_link import RedisLink
 from pilot_session.session_file import SessionFile, SessionFiles
 
-from .handles import KINDS
-
 _RECORDS = {"pd": data_ops.pilot_data_record, "du": data_ops.data_unit_record}
 
 
@@ -68,7 +66,7 @@ def _has(links: _Links, file: SessionFile, name: str, silent: list[CoordinationE
 
 
 def _not_found(name: str, sessions: int, silent: list[CoordinationError]) -> StateError | CoordinationError:
-    what = f"{KINDS[name.partition('-')[0]]} {name}"
+    what = f"{coordination_url.KINDS[name.partition('-')[0]]} {name}"
     if silent:
         return CoordinationError(
             f"no session that answers has a {what}; {len(silent)} of the sessions known here could not be asked, the first: "

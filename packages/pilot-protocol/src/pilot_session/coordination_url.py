@@ -15,9 +15,16 @@ from pilot_protocol.user_warnings import warn_deprecated
 
 DEFAULT_PORT = 6379
 SCHEMES = ("redis", "rediss", "unix")
-KINDS = ("pilot", "unit", "pcs", "cds", "pds", "pd", "du")
-"""What an object URL may name: a pilot, a compute unit, a PilotComputeService, a ComputeDataService, a PilotDataService, a
-Pilot-Data, a data unit."""
+KINDS = {
+    "pilot": "pilot",
+    "unit": "compute unit",
+    "pcs": "PilotComputeService",
+    "cds": "ComputeDataService",
+    "pds": "PilotDataService",
+    "pd": "Pilot-Data",
+    "du": "data unit",
+}
+"""What an object URL may name, and what that is called."""
 
 TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
 """Queries allowed in ``rediss://``, handed to redis-py: paths and switches, no secrets."""
@@ -140,6 +147,9 @@ def parse_object_url(url: str) -> ObjectUrl:
     Raises:
         DescriptionError: It names no session, no object or more than one, an id of another form, or no Redis server.
     """
+    bare = next((noun for kind, noun in KINDS.items() if is_id(kind, url)), "")
+    if bare:
+        raise DescriptionError(f"{url!r} is the id of a {bare}; give its `url`", key="url", value=url)
     parts, query = _split(url)
     session = query.pop("session", "")
     named = [kind for kind in KINDS if kind in query]
@@ -152,6 +162,18 @@ def parse_object_url(url: str) -> ObjectUrl:
     if not _IDS[kind].fullmatch(object_id):
         raise _unreadable(url, f"{object_id!r} is no id of a {kind}")
     return ObjectUrl(_server(parts, query, url), session, kind, object_id)
+
+
+def check_kind(name: str, kind: str, wanted: str) -> None:
+    """Check that the URL of an object, of which this is the id, names what is wanted, both of `KINDS`.
+
+    Raises:
+        DescriptionError: It names something else.
+    """
+    if kind != wanted:
+        raise DescriptionError(
+            f"the URL is that of {name!r}; that of a {KINDS[wanted]} is needed", key="url", value=name
+        )
 
 
 _OF_REDIS = re.compile(

@@ -13,6 +13,7 @@ from pilot_data.data_unit import DataUnit
 from pilot_data.known_sessions import session_with
 from pilot_data.pilot_data import PilotData
 from pilot_protocol.errors import DescriptionError
+from pilot_session.coordination_url import KINDS
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def find(text: str, session: str = "", *, kind: str = "") -> Found:
     named = kind_of(text)
     if kind not in {"", named}:
         raise DescriptionError(
-            f"{text!r} is a {handles.KINDS[named]}; a {handles.KINDS[kind]} is needed", key="name", value=text
+            f"{text!r} is a {KINDS[named]}; a {KINDS[kind]} is needed", key="name", value=text
         )
     if "://" in text:
         where, name = handles.find("name", text, named)
