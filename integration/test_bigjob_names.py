@@ -131,6 +131,7 @@ OLD_UNIT_KEYS = {"total_core_count": 1, "total_cpu_count": 1, "wall_time_limit":
 def test_name(name: str) -> None:
     assert hasattr(pilot, name)
     assert name in dir(pilot)
+    assert name in pilot.__all__
 
 
 @pytest.mark.parametrize(

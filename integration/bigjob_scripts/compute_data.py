@@ -1,7 +1,7 @@
 """ Pilot-Compute and Pilot-Data together: the input of a compute unit is a data unit, its output is put into another one. """
 import os
 import time
-from pilot import PilotComputeService, PilotDataService, ComputeDataService, State
+from pilot import *
 
 COORDINATION_URL = os.getenv("COORDINATION_URL", "redis://localhost:6379")
 LABELS = {"affinity_datacenter_label": "eu-de-south", "affinity_machine_label": "mymachine-1"}

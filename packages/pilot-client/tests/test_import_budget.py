@@ -73,6 +73,11 @@ def test_names_of_pilot_data_are_given_on(name: str) -> None:
     assert name in dir(pilot)
 
 
+def test_everything_at_once_has_pilot_data_where_it_is_installed() -> None:
+    names = importlib.import_module("pilot.pilot_data_door").NAMES
+    assert set(names) == set(DATA_NAMES) <= set(pilot.__all__)
+
+
 @pytest.mark.parametrize("name", DATA_NAMES)
 def test_without_pilot_data_the_error_says_what_to_install(name: str) -> None:
     program = f"""
@@ -81,6 +86,7 @@ sys.modules["pilot_data"] = None  # as if it were not installed
 import pilot
 assert "{name}" not in dir(pilot)
 from pilot import *
+assert "{name}" not in globals()
 try:
     pilot.{name}
 except PilotError as error:

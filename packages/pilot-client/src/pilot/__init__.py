@@ -6,6 +6,7 @@ Names are imported when they are first used, so that ``import pilot`` is quick; 
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ __all__ = [
     "application_id",
     "version",
 ]
+if find_spec("pilot_data") is not None:  # BigJob's scripts have these, too, from `from pilot import *`
+    __all__ += ["DataUnit", "PilotData", "PilotDataService"]
 
 _HOMES = {
     "ComputeDataService": "pilot.compute_data_service",
@@ -109,9 +112,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    from .pilot_data_door import NAMES, is_installed
-
-    return sorted({*globals(), *__all__, *(NAMES if is_installed() else ())})
+    return sorted({*globals(), *__all__})
 
 
 def _of_pilot_data(name: str) -> Any:

@@ -38,11 +38,6 @@ class DataOfService(Protocol):
         """Wait until none of its data units is Pending."""
 
 
-def is_installed() -> bool:
-    """Return whether pilot-data is there."""
-    return find_spec("pilot_data") is not None
-
-
 def load(name: str) -> Any:
     """Return one of `NAMES`.
 
@@ -75,6 +70,6 @@ def copy_to_sandbox(transfers: Sequence[str], sandbox: str) -> None:
 
 
 def _module(name: str, wanted: str) -> Any:
-    if not is_installed():
+    if find_spec("pilot_data") is None:
         raise MissingExtraError("data", wanted)
     return importlib.import_module(name)
