@@ -207,6 +207,20 @@ def test_a_data_unit_that_is_not_known_is_refused(work: ComputeDataService) -> N
     assert work.list_compute_units() == []
 
 
+def test_output_for_a_data_unit_that_has_ended_is_refused(
+    work: ComputeDataService, empty: Callable[[], DataUnit]
+) -> None:
+    ended, used_before = empty(), empty()
+    reader = work.submit_compute_unit({**TRUE, "input_data": [used_before]})
+    for unit in (ended, used_before):
+        unit.cancel()
+    assert reader.wait(LIMIT_S) is State.Canceled
+    for unit in (ended, used_before):
+        with pytest.raises(DescriptionError, match=f"names {unit.id}, which is Canceled and takes no files"):
+            work.submit_compute_unit({**TRUE, "output_data": [{unit: ["*"]}]})
+    assert work.list_compute_units() == [reader]
+
+
 def test_a_data_unit_of_another_session_is_refused(
     work: ComputeDataService, url: str, tmp_path: Path, file: str
 ) -> None:

@@ -98,12 +98,19 @@ def test_a_unit_whose_data_cannot_come_says_which(
     work: ComputeDataService, agent: FakeAgent, data: DataUnit
 ) -> None:
     unit = reader(work, data)
-    writer(work, data)
+    culprit = writer(work, data)
     agent.finish_all(BAD)
     assert unit.wait(LIMIT_S) is State.Canceled
-    details = unit.details
-    assert details["reason"] == "dependency"
-    assert details["message"].startswith(f"data unit {data.id}, which it reads, cannot come")
+    why = f"compute unit {culprit.id} was to add files to it, and has not ended well"
+    assert unit.details["reason"] == "dependency"
+    assert unit.details["message"] == f"data unit {data.id}, which it reads, cannot come: {why}"
+
+
+def test_a_unit_whose_data_has_ended_says_how(work: ComputeDataService, data: DataUnit) -> None:
+    unit = reader(work, data)
+    data.cancel()
+    assert unit.wait(LIMIT_S) is State.Canceled
+    assert unit.details["message"] == f"data unit {data.id}, which it reads, cannot come: it is Canceled"
 
 
 def test_a_data_unit_says_who_was_to_add_files_and_has_not(

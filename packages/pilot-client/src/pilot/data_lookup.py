@@ -8,27 +8,32 @@ from pilot_protocol import data_ops, reads
 from pilot_protocol.errors import DescriptionError
 from pilot_protocol.operation import BATCH
 from pilot_protocol.placements import Placement
-from pilot_protocol.states import State
+from pilot_protocol.states import State, is_final
 
 from .data_waits import AwaitedData
 from .session import Session
 
 
-def check_data_units(session: Session, names: Collection[str]) -> None:
-    """Refuse data units that a session does not have; those that were looked up before are known.
+def check_data_units(session: Session, inputs: Collection[str], outputs: Collection[str]) -> None:
+    """Refuse data units that a session does not have, and output for those that have ended.
+
+    Those that were looked up before are known, until an end is told of them.
 
     Raises:
-        DescriptionError: One is not known.
+        DescriptionError: One is not known, or takes no files any more.
         CoordinationError: The server cannot be reached.
     """
-    unsure = sorted(set(names) - session.tracker.data_units)
+    unsure = sorted({*inputs, *outputs} - session.tracker.data_units)
     for start in range(0, len(unsure), BATCH):
         part = unsure[start : start + BATCH]
         states = session.query(data_ops.data_unit_states(session.keys, part))
-        unknown = [name for name, (state, _) in zip(part, states, strict=True) if not state]
-        if unknown:
-            raise unknown_data_units(unknown)
-        session.tracker.data_units.update(part)
+        found = {name: state for name, (state, _) in zip(part, states, strict=True) if state}
+        if len(found) < len(part):
+            raise unknown_data_units(set(part) - set(found))
+        ended = {name: state for name, state in found.items() if is_final(State(state))}
+        for name in ended.keys() & set(outputs):
+            raise _ended_data_unit(name, ended[name])
+        session.tracker.data_units.update(found.keys() - ended.keys())
 
 
 def unknown_data_units(names: Collection[str]) -> DescriptionError:
@@ -39,6 +44,14 @@ def unknown_data_units(names: Collection[str]) -> DescriptionError:
         "the same session, or their URLs",
         key="input_data",
         value=shown,
+    )
+
+
+def _ended_data_unit(name: str, state: str) -> DescriptionError:
+    return DescriptionError(
+        f"output_data names {name}, which is {state} and takes no files any more; make another data unit",
+        key="output_data",
+        value=name,
     )
 
 

@@ -74,7 +74,9 @@ class OwnedUnits:
             self._check_sizes(batch)
             self._check_predecessors({name for unit in batch for name in unit.step.predecessors})
             check_data_units(
-                session, {name for unit in batch for name in unit.step.inputs + unit.step.outputs}
+                session,
+                {name for unit in batch for name in unit.step.inputs},
+                {name for unit in batch for name in unit.step.outputs},
             )
             admitted += session.flow.admit(unit.step for unit in batch)
             yield batch

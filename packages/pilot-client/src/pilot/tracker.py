@@ -12,7 +12,7 @@ from typing import Final
 
 from pilot_protocol.errors import CoordinationError
 from pilot_protocol.reads import SessionEvent
-from pilot_protocol.states import State
+from pilot_protocol.states import State, is_final
 
 from .tracked_pilot import TrackedPilot
 from .unit_group import UnitGroup
@@ -36,7 +36,7 @@ class Tracker:
         self.attachments: dict[str, set[str]] = {}
         """PilotComputeServices and PilotDataServices by the compute-data service that uses them."""
         self.data_units: set[str] = set()
-        """Data units that the session is known to have, or to have had."""
+        """Data units that the session is known to have, and of which no end was told."""
         self.version = 0
         """Grows with every change of a pilot or an attachment."""
         self.data_version = 0
@@ -98,6 +98,7 @@ class Tracker:
                 for letter in EVENT_ORDER:
                     self._move_units(event.units.get(letter, ()), letter)
                 self.data_version += len(event.data)
+                self.data_units -= {name for name, state in event.data if is_final(State(state))}
                 strangers += [pilot for pilot, state in event.pilots if not self._move_pilot(pilot, state)]
             self.changed.notify_all()
         return strangers

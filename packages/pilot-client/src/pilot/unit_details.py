@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pilot_protocol import reads, signing, unit_payloads
+from pilot_protocol import data_ops, reads, signing, unit_payloads
 from pilot_protocol.messages import UnitRecord, UnitResult, seal_name
 from pilot_protocol.placements import Placement
 from pilot_protocol.specs import UnitSpec
@@ -29,7 +29,6 @@ _MESSAGES = {
     "dependency": "predecessor {} did not end well",
 }
 """What a script means by its word for a unit that it ended itself."""
-_NO_DATA = "data unit {}, which it reads, cannot come: it has ended, or a compute unit that was to add to it did not end well"
 
 
 def read_record(session: Session, unit: str) -> UnitRecord | None:
@@ -52,8 +51,21 @@ def read_result(session: Session, unit: str) -> UnitResult:
         return UnitResult.from_bytes(session.seal.open(signing.RESULT, name, sealed))
     reason = session.query(reads.reasons(session.keys, [unit]))[0] or ""
     word, _, culprit = reason.partition(" ")
-    message = _NO_DATA if is_id("du", culprit) else _MESSAGES.get(word, "")
-    return UnitResult(reason=word, message=message.format(culprit))
+    if is_id("du", culprit):
+        return UnitResult(reason=word, message=_why_no_data(session, culprit))
+    return UnitResult(reason=word, message=_MESSAGES.get(word, "").format(culprit))
+
+
+def _why_no_data(session: Session, data_unit: str) -> str:
+    """Return why a data unit does not come that a unit was to read."""
+    writer = session.query(data_ops.spoilt(session.keys, [data_unit]))[0]
+    state, reason = session.query(data_ops.data_unit_state(session.keys, data_unit))
+    why = (
+        f"compute unit {writer} was to add files to it, and has not ended well"
+        if writer
+        else f"it is {state}"
+    )
+    return f"data unit {data_unit}, which it reads, cannot come: {why}" + (f"; {reason}" if reason else "")
 
 
 def read_description(session: Session, unit: str) -> dict[str, Any]:
