@@ -197,6 +197,19 @@ def test_data_units_are_named_by_themselves_by_url_and_by_id(
     assert unit.details["description"]["output_data"] == {three.id: ["std*"]}
 
 
+def test_files_are_added_to_one_without_a_place_when_it_has_one(
+    empty: Callable[[], DataUnit], store: PilotData, file: str
+) -> None:
+    unit = empty()
+    for change in (unit.add_files, unit.remove_files):
+        with pytest.raises(StateError, match=r"is New, and not at any Pilot-Data yet; .*add_pilot_data\(\)"):
+            change([file])
+    unit.add_pilot_data(store)
+    assert unit.wait(LIMIT_S)
+    unit.add_files([file])
+    assert list(unit.list()) == ["in.dat"]
+
+
 def test_a_data_unit_that_is_not_known_is_refused(work: ComputeDataService) -> None:
     for key, value in {
         "input_data": ["du-aaaaaaaaaaaa"],

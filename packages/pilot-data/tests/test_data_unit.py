@@ -405,6 +405,17 @@ def test_files_that_move_are_left_alone(pd: PilotData, here: str, hinder: Hinder
         unit.export("/tmp/x")
 
 
+def test_a_data_unit_tells_how_many_replicas_it_lacks(pd: PilotData, make_pd: MakePilotData) -> None:
+    other = make_pd("other")
+    unit = whole(pd, number_of_replicas=2)
+    assert unit.details["reason"] == ""
+    other.remove_du(unit)
+    assert unit.state is State.Running
+    assert unit.details["reason"] == (
+        "it asks for 2 replicas and has 1; add_pilot_data() brings it to a further Pilot-Data"
+    )
+
+
 # --- export -----------------------------------------------------------------------------------------------------------
 
 
@@ -431,9 +442,17 @@ def test_export_tells_how_much_failed(pd: PilotData, here: str, tmp_path: Path) 
     assert sorted(read_all(f"{tmp_path}/out")) == ["c"]
 
 
-@pytest.mark.parametrize("target", ["", "nfs://x/y"])
-def test_export_to_nowhere(pd: PilotData, target: str) -> None:
-    with pytest.raises(DescriptionError, match=r"target_url is empty|no adaptor serves"):
+def test_export_to_a_path(pd: PilotData, here: str, tmp_path: Path) -> None:
+    write_all(here, ["a"])
+    unit = whole(pd, f"{here}/a")
+    unit.export(tmp_path / "one")
+    pd.export_du(unit, tmp_path / "other")
+    assert read_all(f"{tmp_path}/one") == read_all(f"{tmp_path}/other") == read_all(here)
+
+
+@pytest.mark.parametrize("target", ["", "nfs://x/y", 7])
+def test_export_to_nowhere(pd: PilotData, target: Any) -> None:
+    with pytest.raises(DescriptionError, match=r"target_url is empty|no adaptor serves|target_url is 7"):
         whole(pd).export(target)
 
 

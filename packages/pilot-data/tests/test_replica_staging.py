@@ -260,7 +260,7 @@ def test_a_file_that_changed_since_it_was_submitted(pd: PilotData, here: str, hi
     held.go.set()
     assert unit.wait(30)
     assert unit.state is State.Failed
-    assert f"{here}/b changed while it was read" in unit.details["reason"]
+    assert f"{here}/b has changed since it was listed" in unit.details["reason"]
     assert stored(pd, unit) == []
 
 

@@ -146,7 +146,7 @@ def test_a_file_that_grew_is_not_put(rclone: RcloneServer, tmp_path: Path) -> No
                 str(tmp_path), [Item(Entry("large", size=size, mtime_ns=item.entry.mtime_ns), "grown")], Job()
             )
         )
-        assert "changed while it was read" in str(errors["grown"])
+        assert "has changed since it was listed" in str(errors["grown"])
     storage.remove_many(["x"])
     with pytest.raises(MissingFileError):
         list(storage.list(["grown"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
+from os import PathLike
 from typing import TYPE_CHECKING, Any, final
 
 from pilot_protocol.checks import listed, path
@@ -94,7 +95,7 @@ class DataUnit(Handle):
         Raises:
             DescriptionError: The data unit has a file of that name; remove it first.
             TransferError: A file is not there, or could not be moved; then the data unit is as it was.
-            StateError: The data unit has ended, or files of it are moved just now.
+            StateError: The data unit is at no Pilot-Data, has ended, or files of it are moved just now.
         """
         stores = settled_at(self._session.catalogue, self.id, "add_files")
         add(self._session, self.id, lots_of(checked_urls("file_urls", file_urls)), stores)
@@ -108,7 +109,7 @@ class DataUnit(Handle):
         Raises:
             DescriptionError: These are no names.
             MissingFileError: The data unit has no such file.
-            StateError: The data unit has ended, or files of it are moved just now.
+            StateError: The data unit is at no Pilot-Data, has ended, or files of it are moved just now.
             TransferError: A storage cannot be reached; call it again when it can.
         """
         catalogue = self._session.catalogue
@@ -153,7 +154,7 @@ class DataUnit(Handle):
 
         return [PilotData.of(self._session, name) for name in whole_at(self._record())]
 
-    def export(self, target_url: str, *, pilot_data: PilotData | None = None) -> None:
+    def export(self, target_url: str | PathLike[str], *, pilot_data: PilotData | None = None) -> None:
         """Copy the files to a folder anywhere, and return when they are there and verified.
 
         What is there already with the same size and time does not move again.
@@ -163,14 +164,16 @@ class DataUnit(Handle):
             pilot_data: Where to take them from; by default the nearest one.
 
         Raises:
+            DescriptionError: The target cannot be read.
             StateError: No Pilot-Data has the data unit whole.
             TransferError: A file could not be moved.
         """
+        place = parse(path("target_url", target_url), "target_url")
         catalogue, unit = self._session.catalogue, self._record()
         wanted = self._store(pilot_data).id if pilot_data is not None else ""
         lot = lot_of_replica(nearest_whole(catalogue, unit, wanted), self.id, catalogue.files(self.id))
         job = Job(checksum=unit.description.get("checksum", "sha256"))
-        with closing(lot.open()) as source, closing(open_storage(parse(target_url, "target_url"))) as target:
+        with closing(lot.open()) as source, closing(open_storage(place)) as target:
             plan = make_plan(lot.items, present_at(target), target.capabilities)
             outcomes = move_with_retries(partial(move, source, target, job=job), plan.items, job)
             error = first_error([*plan.refused, *outcomes])

@@ -6,6 +6,7 @@ from pilot_protocol.data_records import ReplicaLetter
 from pilot_protocol.states import State, is_final
 
 from .catalogue import Catalogue, DataUnitRecord
+from .replicas import whole_at
 from .ways import Here, Obstacle, way_to
 
 NOT_BEGUN = "nobody has begun with it; a process that serves its Pilot-Data does, like pilot-data serve"
@@ -28,10 +29,18 @@ def why_pending(unit: DataUnitRecord, waits: dict[str, str]) -> str:
 
 
 def what_lacks(unit: DataUnitRecord) -> str:
-    """Return which compute unit was to add files to a data unit and has not; empty when there is none."""
-    if not unit.spoilt_by:
+    """Return which compute unit was to add files to a data unit and has not, or how many replicas there are too few.
+
+    Empty when nothing lacks.
+    """
+    if unit.spoilt_by:
+        return f"compute unit {unit.spoilt_by} was to add files to it, and has not ended well"
+    wanted, found = unit.description.get("number_of_replicas", 1), len(whole_at(unit))
+    if unit.state is not State.Running or found >= wanted:
         return ""
-    return f"compute unit {unit.spoilt_by} was to add files to it, and has not ended well"
+    return (
+        f"it asks for {wanted} replicas and has {found}; add_pilot_data() brings it to a further Pilot-Data"
+    )
 
 
 def what_replicas_wait_for(catalogue: Catalogue, unit: DataUnitRecord) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from os import PathLike
 from typing import Any, final
 
 from pilot_protocol.data_descriptions import validate_data_unit
@@ -123,7 +124,7 @@ class PilotData(Handle):
                 return unit
         raise StateError(f"Pilot-Data {self.id} has no data unit {du_url}")
 
-    def export_du(self, data_unit: DataUnit, target_url: str) -> None:
+    def export_du(self, data_unit: DataUnit, target_url: str | PathLike[str]) -> None:
         """Copy the files of a data unit from here; see `DataUnit.export`."""
         self._own(data_unit).export(target_url, pilot_data=self)
 

@@ -87,7 +87,7 @@ class SourceFile(AbstractContextManager["SourceFile"]):
             found.st_mtime_ns,
         }:
             raise ChangedSourceError(
-                f"{self.path} changed while it was read ({found.st_size} bytes now, {self._entry.size} before); "
+                f"{self.path} has changed since it was listed ({found.st_size} bytes now, {self._entry.size} then); "
                 "move it when nothing writes to it any more"
             )
         if checksum and self._entry.checksum not in {"", checksum}:

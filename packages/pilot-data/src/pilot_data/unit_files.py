@@ -27,9 +27,14 @@ def settled_at(catalogue: Catalogue, data_unit: str, verb: str) -> list[str]:
         verb: What is to be done, for the error.
 
     Raises:
-        StateError: It has ended, or files of it are moved just now.
+        StateError: It is kept nowhere, has ended, or files of it are moved just now.
     """
     record = unit_in(catalogue, data_unit)
+    if record.state is State.New:
+        raise StateError(
+            f"data unit {data_unit} is New, and not at any Pilot-Data yet; bring it to one with add_pilot_data() before "
+            f"{verb}"
+        )
     is_moving = any(replica.is_in_work for replica in record.replicas.values())
     if record.state is not State.Running or is_moving:
         state = record.state if is_final(record.state) else State.Pending
