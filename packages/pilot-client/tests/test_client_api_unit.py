@@ -486,7 +486,7 @@ def test_waiting_without_a_pilot_returns_and_says_so(work: ComputeDataService) -
     unit = work.submit_compute_units([TRUE] * 2)[0]
     with pytest.warns(RuntimeWarning, match="2 compute units wait, and no pilot is left"):
         assert not work.wait()
-    with pytest.warns(RuntimeWarning, match="1 compute unit wait"):
+    with pytest.warns(RuntimeWarning, match="1 compute unit waits"):
         assert unit.wait() == "Pending"
     with pytest.warns(RuntimeWarning):
         assert list(work.as_completed()) == []
@@ -509,7 +509,7 @@ def test_a_unit_that_no_pilot_could_run_is_reported_when_nothing_else_gets_on(
     after = work.submit_compute_unit({**TRUE, "depends_on": [large]})
     agent = agent_of(pilots.create_pilot(PILOT))
     said = "no pilot could run them: one needs 5 cores, the largest pilot has 4; create a larger pilot"
-    with pytest.warns(RuntimeWarning, match=f"1 compute unit wait, and {said}"):
+    with pytest.warns(RuntimeWarning, match=f"1 compute unit waits, and {said}"):
         assert large.wait() == "Pending"
     assert not work.wait(0), "the small one may still run, so nothing is said"
     agent.finish_all()
@@ -637,7 +637,7 @@ def test_units_as_they_end(pilots: PilotComputeService, work: ComputeDataService
     assert next(ended) == units[2]
     agent.report(leased[:2], "D")
     assert [next(ended), next(ended)] == units[:2]
-    with pytest.raises(TimeoutError, match="1 compute units have not ended"):
+    with pytest.raises(TimeoutError, match="1 compute unit has not ended"):
         list(work.as_completed(units, 0))
     agent.report(leased[3:], "D")
     assert list(ended) == units[3:]

@@ -62,7 +62,8 @@ class Completion:
 
     def _stop(self, *, timed_out: bool) -> None:
         if timed_out and self._open:
-            raise TimeoutError(f"{len(self._open)} compute units have not ended in time")
+            units = "1 compute unit has" if len(self._open) == 1 else f"{len(self._open)} compute units have"
+            raise TimeoutError(f"{units} not ended in time")
 
     def _still_waiting(self) -> int:
         """Return 0 as soon as a group has an end that was not looked at."""

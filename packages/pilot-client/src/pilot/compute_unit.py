@@ -127,7 +127,10 @@ class ComputeUnit(Getters):
             return self
         result = self._ended()
         if result is None:
-            raise TimeoutError(f"compute unit {self.id} is {state}; it has not ended in time")
+            raise TimeoutError(
+                f"compute unit {self.id} is {state}; it has not ended in time, or cannot: details['reason'] says what it "
+                "waits for"
+            )
         raise ComputeUnitFailed(
             self.id, state, result.reason, result.exit_code, result.signal, result.stderr or result.message
         )

@@ -100,10 +100,8 @@ def _failures(session: Session, owners: Collection[str]) -> list[str]:
 
 
 def _warn(left: int, obstacle: str, failures: list[str]) -> None:
-    units = "1 compute unit" if left == 1 else f"{left} compute units"
-    warn_user(
-        "\n".join([f"{units} wait, and {_advice(obstacle)}, and wait again", *failures]), RuntimeWarning
-    )
+    units = "1 compute unit waits" if left == 1 else f"{left} compute units wait"
+    warn_user("\n".join([f"{units}, and {_advice(obstacle)}, and wait again", *failures]), RuntimeWarning)
 
 
 def _advice(obstacle: str) -> str:
