@@ -15,12 +15,12 @@ import pytest
 from pilot_data import markers
 from pilot_data.adaptors.file import FileStorage
 from pilot_data.entries import Item, Outcome
-from pilot_data.errors import CanceledError, ChangedSourceError
+from pilot_data.errors import CanceledError, ChangedSourceError, MissingFileError
 from pilot_data.job import Job
 from pilot_data.locations import Location
 from pilot_data.node import hard_links
 from pilot_data.node.file_transfers import incoming, outgoing
-from pilot_data.node.gathering import outputs_in
+from pilot_data.node.gathering import meant, outputs_in
 from pilot_data.node.hard_links import put_linked
 from pilot_data.node.links import link_all
 from pilot_data.node.locks import Locks
@@ -110,7 +110,16 @@ def test_inputs_are_no_outputs_and_other_links_are_files(folder: Path, tmp_path:
     (folder / "latest").symlink_to("out")
     (folder / "broken").symlink_to("nowhere")
     found = outputs_in(storage(folder), str(cache))
-    assert [(entry.path, entry.link) for entry in found] == [("latest", ""), ("of-nobody", ""), ("out", "")]
+    assert [(entry.path, entry.link) for entry in meant(found, ["*"], DATA_UNIT)] == [
+        ("latest", ""),
+        ("of-nobody", ""),
+        ("out", ""),
+    ]
+    (folder / "scratch").symlink_to(tmp_path)
+    with pytest.raises(
+        MissingFileError, match="links that lead to no file are left out: 'broken', 'scratch'"
+    ):
+        meant(outputs_in(storage(folder), str(cache)), ["scratch/*"], DATA_UNIT)
 
 
 def test_outputs_get_a_second_name_and_nothing_is_copied(folder: Path, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ _OF_DATA_UNIT = re.compile(r"(?P<root>.+)/du-[a-z2-7]{12}/.", re.DOTALL)
 def outputs_in(storage: FileStorage, cache: str) -> list[Entry]:
     """Return what a unit can give: its files and empty folders, and links as the files that they lead to.
 
-    A link to an input is none: the file is another data unit's. Nor is one that leads to no file.
+    A link to an input is none: the file is another data unit's. One that leads to no file, but to a folder or nowhere, is
+    returned as a broken one.
 
     Args:
         storage: The unit's folder.
@@ -33,9 +34,9 @@ def outputs_in(storage: FileStorage, cache: str) -> list[Entry]:
 
 def _without_inputs(storage: FileStorage, inputs: _Inputs) -> Iterator[Entry]:
     for entry in storage.list():
-        if not entry.link:
+        if not entry.link or entry.is_broken:
             yield entry
-        elif not entry.is_broken and not inputs.have(os.path.realpath(f"{storage.root}/{entry.path}")):
+        elif not inputs.have(os.path.realpath(f"{storage.root}/{entry.path}")):
             yield replace(entry, link="")
 
 
@@ -58,10 +59,10 @@ class _Inputs:
 
 
 def meant(entries: Sequence[Entry], patterns: Iterable[str], data_unit: str) -> list[Entry]:
-    """Return the outputs that patterns mean, each once. Pure.
+    """Return the outputs that patterns mean, each once; broken links are left out. Pure.
 
     Args:
-        entries: What the unit can give.
+        entries: What `outputs_in` has found.
         patterns: See `choosing.is_meant`.
         data_unit: Where they go, for the error.
 
@@ -69,12 +70,18 @@ def meant(entries: Sequence[Entry], patterns: Iterable[str], data_unit: str) -> 
         MissingFileError: A pattern means none.
     """
     found: dict[str, Entry] = {}
+    given = [entry for entry in entries if not entry.is_broken]
     for pattern in patterns:
-        some = {entry.path: entry for entry in entries if is_meant(pattern, entry.path)}
+        some = {entry.path: entry for entry in given if is_meant(pattern, entry.path)}
         if not some:
             raise MissingFileError(
                 f"no output matches {pattern!r}, which is to go to data unit {data_unit}; there is "
-                f"{listed(entry.path for entry in entries)}"
+                f"{listed(entry.path for entry in given)}{_left_out(entries)}"
             )
         found.update(some)
     return list(found.values())
+
+
+def _left_out(entries: Sequence[Entry]) -> str:
+    links = [entry.path for entry in entries if entry.is_broken]
+    return f"; links that lead to no file are left out: {listed(links)}" if links else ""
