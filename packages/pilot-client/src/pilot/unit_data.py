@@ -65,7 +65,9 @@ def _id_of(key: str, text: str, session: str) -> str:
         named = None
     if named is None or named.kind != "du":
         raise DescriptionError(
-            f"{key} names {shown!r}; a DataUnit, its url or its id is allowed", key=key, value=shown
+            f"{key} names {shown!r}; a DataUnit, its url or its id is allowed (submit_data_unit() makes one of files)",
+            key=key,
+            value=shown,
         )
     if named.session != session:
         raise DescriptionError(
