@@ -9,6 +9,7 @@ import pytest
 
 from fake_agent import BAD, FakeAgent, StartPilot
 from pilot import ComputeDataService, ComputeUnit, Session
+from pilot.data_cycles import DataFlow
 from pilot_data import DataUnit, PilotData, PilotDataService
 from pilot_protocol import data_ops
 from pilot_protocol.states import State
@@ -151,6 +152,18 @@ def test_a_wait_of_another_process_ends_as_well(
     session.close()
     with pytest.warns(RuntimeWarning, match=f"data unit {data.id}"):
         assert not ComputeDataService(cds_url=work.url).wait(LIMIT_S)
+
+
+def test_a_wait_ends_when_units_of_two_programs_wait_for_one_another(
+    session: Session, work: ComputeDataService, agent: FakeAgent, data: DataUnit
+) -> None:
+    between = work.submit_data_unit({})
+    work.submit_compute_unit({**TRUE, "input_data": [data], "output_data": [{between: ["*"]}]})
+    session.flow = DataFlow(session.tracker.is_waiting)  # another program knows nothing of that one
+    work.submit_compute_unit({**TRUE, "input_data": [between], "output_data": [{data: ["*"]}]})
+    said = r"2 compute units wait, and the compute units that they wait for wait, too: data unit .*; cancel one of them"
+    with pytest.warns(RuntimeWarning, match=said):
+        assert not work.wait(LIMIT_S)
 
 
 def test_a_wait_goes_on_as_long_as_somebody_is_to_add_to_the_data(

@@ -27,6 +27,9 @@ from .tracker import UnitGroup
 
 Unit = tuple[UnitGroup, int]
 
+STUCK = "the compute units that they wait for wait, too"
+"""An obstacle: circles that no program could see as a whole, or units of others that do not get on."""
+
 
 @dataclass(frozen=True)
 class Awaited:
@@ -60,6 +63,7 @@ class Prospects:
         self._witness: tuple[UnitGroup, int, int] | None = None
         self._stands_on_data = False
         self._waiting: Unit | None = None
+        self._missing = ""
         self.obstacle = ""
         """Why the last unit that was looked at does not get on."""
 
@@ -81,7 +85,17 @@ class Prospects:
         follow_pilots(self._session)  # another process may have made one that has not been heard of
         self._version, self._data_version = self._tracker.version, self._tracker.data_version
         self._witness, self._waiting, self._stands_on_data = None, None, False
-        return self._gets_on_somewhere(self._awaited.open_units()) or self._predecessors_get_on()
+        self.obstacle = self._missing = ""
+        if self._gets_on_somewhere(self._awaited.open_units()) or self._predecessors_get_on():
+            return True
+        self.obstacle = self.obstacle or self._why_stuck()
+        return False
+
+    def _why_stuck(self) -> str:
+        """Return why units that could run wait; empty when there is none."""
+        if self._waiting is None:
+            return ""
+        return f"{STUCK}: {self._missing}" if self._missing else STUCK
 
     def _witness_stands(self) -> bool:
         if self._witness is None or (
@@ -122,6 +136,7 @@ class Prospects:
                 self._stands_on_data = True
                 return self._is_witness(by_name[name])
             self.obstacle = next((unit.reason for unit in data if unit.is_nowhere), self.obstacle)
+            self._missing = next((unit.reason for unit in data if unit.producers), self._missing)
         return False
 
     def _read(self, batch: list[Unit]) -> list[UnitRecord | None]:

@@ -18,7 +18,7 @@ from pilot_protocol.user_warnings import warn_user
 
 from .following import follow_units
 from .placeholders import watch_pending
-from .prospects import Awaited, Prospects
+from .prospects import STUCK, Awaited, Prospects
 from .session import Session
 
 logger = logging.getLogger(__name__)
@@ -108,6 +108,8 @@ def _advice(obstacle: str) -> str:
     """Return what is wrong, and what to do."""
     if obstacle.startswith("data unit"):
         return f"not all that they need can come: {obstacle}; submit one that adds to it, or cancel those that wait for it"
+    if obstacle.startswith(STUCK):
+        return f"{obstacle}; cancel one of them if they wait for one another"
     if obstacle.startswith("needs"):
         found, wanted = f"no pilot could run them: one {obstacle}", "a larger pilot"
     else:
