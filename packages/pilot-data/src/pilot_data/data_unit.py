@@ -62,7 +62,8 @@ class DataUnit(Handle):
     def details(self) -> dict[str, Any]:
         """What is known of it: description, state, reason, sizes in bytes, replicas, and each file.
 
-        The reason of one that has not ended says what it waits for, or which compute unit has not added what it was to.
+        The reason of one that has not ended says what it waits for, which compute unit has not added what it was to, or how
+        many replicas are missing.
         That of a replica that is Pending says what it waits for, as far as that can be told on this machine.
         """
         record = self._record()
