@@ -141,6 +141,10 @@ def main() -> None:
     parser.add_argument("--reads", type=int, default=2000)
     parser.add_argument("--partitions", type=int, default=4)
     options = parser.parse_args()
+    if not 1 <= options.partitions <= options.reads:
+        parser.error(
+            f"--partitions is {options.partitions}; 1 to {options.reads} is allowed, the number of reads"
+        )
     with (
         tempfile.TemporaryDirectory() as name,
         PilotComputeService() as pilots,

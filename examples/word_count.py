@@ -139,6 +139,8 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=4)
     parser.add_argument("--reducers", type=int, default=2)
     options = parser.parse_args()
+    if min(options.chunks, options.reducers) < 1:
+        parser.error(f"--chunks is {options.chunks} and --reducers {options.reducers}; 1 and more is allowed")
     count_words(options.chunks, options.reducers)
 
 

@@ -78,7 +78,7 @@ def test_files_are_put_listed_brought_to_a_further_place_and_got(
     again = ran("get", unit.id, "back0")
     assert (again.code, again.err) == (0, "pilot-data: 0 files copied (0), 2 unchanged\n")
     write(f"{here}/back0", "run/a", b"changed")
-    assert one_line(ran("get", unit.id, "back0").err, "1 files copied (100), 1 unchanged")
+    assert one_line(ran("get", unit.id, "back0").err, "1 file copied (100), 1 unchanged")
 
 
 def test_several_replicas_are_made_at_once_and_all_is_told_as_json(ran: Cli, stores: list[str]) -> None:

@@ -121,7 +121,8 @@ def show_would(what: str, source: str, target: str, size: int, *, as_json: bool)
 
 def summary(report: Report) -> str:
     """Return how a transfer went, for people."""
-    parts = [f"{report.moved} files copied ({human(report.bytes)})"]
+    files = "1 file" if report.moved == 1 else f"{report.moved} files"
+    parts = [f"{files} copied ({human(report.bytes)})"]
     parts += [f"{report.unchanged} unchanged"] if report.unchanged else []
     parts += [f"{report.removed} removed"] if report.removed else []
     parts += [f"{len(report.failures)} failed"] if report.failures else []
