@@ -191,11 +191,15 @@ class LiveSession:
         """Follow the session's events until something is reached."""
         deadline_s = time.monotonic() + PATIENCE_S
         while not is_reached():
-            said = [agent.said for agent in self.agents]
-            assert time.monotonic() < deadline_s, f"not reached; units: {self.states}; agents: {said}"
+            assert time.monotonic() < deadline_s, self._not_reached()
             for event in self.query(reads.events(self.keys, self._cursor, _BLOCK_MS)):
                 self._cursor = event.cursor
                 self._take(event)
+
+    def _not_reached(self) -> str:
+        failed = [self.result(name) for name, letters in self.states.items() if letters[-1:] == ["F"]]
+        said = [agent.said for agent in self.agents]
+        return f"not reached; units: {self.states}; failed: {failed}; agents: {said}"
 
     def _take(self, event: reads.SessionEvent) -> None:
         for letter, names in event.units.items():

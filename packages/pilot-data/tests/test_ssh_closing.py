@@ -77,3 +77,15 @@ def test_sending_to_what_has_closed_is_refused(connection: Connection) -> None:
     with pytest.raises((EOFError, OSError)):
         until_refused(program)
     assert Sftp(connection.sftp(), "host").open_requests == 0
+
+
+def test_a_program_is_let_go_of_whatever_the_connection_says(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = connection.sftp()
+
+    def lose(_transport: paramiko.Transport, _message: paramiko.Message) -> None:
+        raise EOFError
+
+    monkeypatch.setattr(paramiko.Transport, "_send_user_message", lose)
+    channel.close()

@@ -20,8 +20,11 @@ def kill_foreign_ranks(sandbox: str) -> None:
     """
 
     def left() -> list[int]:
-        table = ProcessTable.read()
-        return [pid for pid in marked_processes(sandbox) if not _is_below_executor(pid, table)]
+        marked = marked_processes(sandbox)
+        table = (
+            ProcessTable.read()
+        )  # afterwards: of one that has begun since, nobody could tell what is above it
+        return [pid for pid in marked if pid in table.processes and not _is_below_executor(pid, table)]
 
     kill(left)
 

@@ -40,7 +40,7 @@ class Login(ABC):
 class Channel(ABC):
     """The standard input and output of a program at a host. Used by one thread at a time.
 
-    All methods raise `EOFError` or `OSError` when the connection is lost.
+    All methods but `close` raise `EOFError` or `OSError` when the connection is lost.
     """
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from pilot_data.adaptors.ssh.connection import Channel
@@ -65,7 +66,8 @@ class BuiltinChannel(Channel):
 
     def close(self) -> None:
         """See `Channel.close`."""
-        self._channel.close()
+        with suppress(EOFError, OSError):  # a connection that is lost holds no program
+            self._channel.close()
 
     def _send(self, count: int) -> None:
         data = memoryview(b"".join(self._queued))
