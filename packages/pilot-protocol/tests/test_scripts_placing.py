@@ -148,6 +148,63 @@ def test_a_lost_pilots_units_are_placed_anew(data: ScriptedInputs) -> None:
     assert other.claim(2) == [0, 1]
 
 
+def test_who_waits_for_a_copy_where_no_pilot_is_left_goes_elsewhere(data: ScriptedInputs) -> None:
+    last, other = data.session.pilot(label=THERE_SITE), data.session.pilot("p-bbbbbbbb", label=HERE_SITE)
+    for name in (X, Y):
+        data.have(name, HERE)
+    data.submit(0, reads=[X, Y], into=queue(label="there"))
+    assert (data.session.letters(0), data.waits(0), data.kinds(0)) == ("W", [2], [("copy", THERE_SITE)])
+    last.end("Failed")
+    assert (data.session.letters(0), data.kinds(0)) == ("N", [("there", HERE_SITE)])
+    assert data.session.client.hgetall(data.keys.named("copying")) == {}
+    assert other.claim(1) == [0]
+
+
+def test_who_waits_for_a_copy_waits_on_while_a_pilot_is_left(data: ScriptedInputs) -> None:
+    first, _ = data.session.pilot(label=THERE_SITE), data.session.pilot("p-bbbbbbbb", label=THERE_SITE)
+    data.have(X, HERE)
+    data.submit(0, reads=[X])
+    first.end("Failed")
+    assert (data.session.letters(0), data.waits(0), data.kinds(0)) == ("W", [1], [("copy", THERE_SITE)])
+
+
+def test_what_is_queued_where_no_pilot_is_left_is_placed_anew(data: ScriptedInputs) -> None:
+    last, other = data.session.pilot(label=HERE_SITE), data.session.pilot("p-bbbbbbbb", label=THERE_SITE)
+    data.have(X, HERE)
+    data.submit(0, 2, reads=[X])
+    data.submit(1, 3, into=queue(label="here"))
+    data.session.cancel(3)
+    assert data.session.letters(0, 1, 2, 3) == "NNNC"
+    last.end("Failed")
+    assert (data.session.letters(0, 1, 2), data.kinds(0, 2)) == ("WNW", [("copy", THERE_SITE)] * 2)
+    assert other.claim(3) == [1]
+    data.copy(X, THERE)
+    assert other.claim(3) == [0, 2]
+
+
+def test_what_is_queued_stays_while_a_pilot_that_is_large_enough_is_left(data: ScriptedInputs) -> None:
+    for name, cores in (("p-aaaaaaaa", 4), ("p-bbbbbbbb", 4), ("p-cccccccc", 2)):
+        data.session.pilot(name, cores=cores, label=HERE_SITE)
+    data.session.pilot("p-dddddddd", cores=4, label=THERE_SITE)
+    data.have(X, HERE)
+    data.submit(0, reads=[X], into=queue(4))
+    for name, kind in (("p-aaaaaaaa", ("there", HERE_SITE)), ("p-bbbbbbbb", ("copy", THERE_SITE))):
+        how = pilot_ops.PilotEnd("Failed", "asked")
+        assert data.run(pilot_ops.end(data.keys, name, "", how)) == 1
+        assert data.kinds(0) == [kind]
+
+
+def test_pilots_of_a_site_that_are_lost_together(data: ScriptedInputs) -> None:
+    lost = [data.session.pilot(name, label=HERE_SITE) for name in ("p-aaaaaaaa", "p-bbbbbbbb")]
+    data.session.pilot("p-cccccccc", label=THERE_SITE)
+    data.have(X, HERE)
+    data.submit(0, reads=[X])
+    for pilot in lost:
+        data.session.pass_lease(pilot)
+    data.session.sweep()
+    assert data.kinds(0) == [("copy", THERE_SITE)]
+
+
 def test_the_last_pilot_goes_and_another_comes(data: ScriptedInputs) -> None:
     lost = data.session.pilot(label=HERE_SITE)
     data.have(X, HERE)
@@ -215,11 +272,33 @@ def test_units_for_one_pilot_that_wait_for_copies_end_with_it(data: ScriptedInpu
     data.submit(1, 2, reads=[Y], into=into)
     assert data.kinds(0, 1, 2) == [("copy", THERE_SITE)] * 3
     pilot.end("Canceled")
-    data.copy(X, THERE)
     copying = data.session.client.hgetall(data.keys.named("copying"))
-    assert (data.session.letters(0, 1, 2), copying) == ("CWW", {f"{pilot.name}/{THERE_SITE}".encode(): b"2"})
-    data.copy(Y, THERE)
-    assert data.session.letters(0, 1, 2) == "CCC"
+    assert (data.session.letters(0, 1, 2), copying) == ("CCC", {})
+
+
+def test_a_service_that_is_detached_takes_its_sites_along(data: ScriptedInputs) -> None:
+    data.session.pilot(label=HERE_SITE, service="pcs-others")
+    other = data.session.pilot("p-bbbbbbbb", label=THERE_SITE)
+    data.run(pilot_ops.attach(data.keys, "pcs-others", OWNER))
+    data.have(X, HERE)
+    data.submit(0, reads=[X])
+    assert data.kinds(0) == [("there", HERE_SITE)]
+    data.run(pilot_ops.attach(data.keys, "pcs-others", OWNER, attached=False))
+    assert data.kinds(0) == [("copy", THERE_SITE)]
+    data.copy(X, THERE)
+    assert other.claim(1) == [0]
+
+
+def test_a_unit_with_two_entries_in_a_queue_is_placed_anew_once(data: ScriptedInputs) -> None:
+    last = data.session.pilot(label=HERE_SITE)
+    data.session.pilot("p-bbbbbbbb", label=THERE_SITE)
+    data.have(X, HERE)
+    data.submit(0, reads=[X])
+    name = data.keys.named(f"queue:{queue(label='here')}")
+    data.session.client.lpush(name, f"0:{unit_id(0)}")  # as after a claim that a server has forgotten
+    last.end("Failed")
+    copying = data.session.client.hgetall(data.keys.named("copying"))
+    assert (data.waits(0), copying) == ([1], {f"{OWNER}/{THERE_SITE}".encode(): b"1"})
 
 
 def test_a_pilot_that_has_claimed_is_less_free(data: ScriptedInputs) -> None:
@@ -291,6 +370,19 @@ def test_many_units_that_wait_for_a_pilot_are_placed_bit_by_bit(data: ScriptedIn
     pilot.register()
     assert follow_up(data) > 0
     assert states(data) == {b"N": ALL}
+
+
+def test_many_units_are_placed_anew_bit_by_bit_when_a_site_ends(data: ScriptedInputs) -> None:
+    last = data.session.pilot(label=HERE_SITE)
+    data.have(X, HERE)
+    submit_many(data)
+    data.submit(ALL, ALL + 1, into=queue(label="here"))
+    assert states(data) == {b"N": ALL + 2}
+    ScriptedPilot(data.session, "p-bbbbbbbb", 1, {"label": THERE_SITE}).register()
+    last.end("Failed")
+    assert follow_up(data) > 0
+    assert states(data) == {b"N": 2, b"W": ALL}
+    assert data.session.client.llen(data.keys.named(f"queue:{queue(label='here')}")) == 2
 
 
 def test_the_same_cancels_many_readers_bit_by_bit(data: ScriptedInputs) -> None:

@@ -23,7 +23,7 @@ SINGLE = (
     "groups",  # hash: group → owner
     "open_predecessors",  # hash: waiting unit → number of open predecessors
     "successors",  # hash: predecessor → waiting units
-    "releases",  # list: ended predecessors whose successors are still to be released
+    "releases",  # list: what is still to be followed up: names whose successors are to be told, units to be placed again
     "abandoned",  # set: pilots that ended with units in their own queues
     "cancels",  # hash: unit → 1 while a cancellation is on its way to a pilot
     "vain_claims",  # hash: unit that came back unstarted → how often since it last started

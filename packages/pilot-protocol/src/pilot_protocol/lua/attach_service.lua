@@ -14,7 +14,12 @@ must_place_again = mode == '+'
 -- Who comes in looks at the queues itself; who goes leaves the bells that it did not answer to others.
 for _, pilot in ipairs(read('ZRANGE', 'leases', 0, -1)) do
   if pilot_record(pilot).service == service then
-    if mode == '+' then ring(pilot, 'work') else write('ZREM', 'hungry:' .. owner, pilot) end
+    if mode == '+' then
+      ring(pilot, 'work')
+    else
+      write('ZREM', 'hungry:' .. owner, pilot)
+      leave_site(owner, pilot_record(pilot))
+    end
   end
 end
 to_wake[owner] = true

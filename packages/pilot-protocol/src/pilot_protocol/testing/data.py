@@ -228,9 +228,11 @@ class DataBook:
         reasons = (r.reason for r in unit.replicas.values() if r.reason)
         unit.reason = next(reasons, "") if unit.state in FINAL else ""
 
-    def has_asked(self) -> bool:
-        """Tell whether somebody should make a replica."""
-        return any(unit.is_asked(at) for unit in self.units.values() for at in unit.replicas)
+    def asked(self) -> list[str]:
+        """Return the replicas that somebody should make, as ``<data unit> <Pilot-Data>``."""
+        return [
+            f"{name} {at}" for name, unit in self.units.items() for at in unit.replicas if unit.is_asked(at)
+        ]
 
     def _tell(self, name: str) -> None:
         unit = self.units[name]

@@ -87,3 +87,9 @@ class MemoryStore:
 
     place: PilotDataPlace
     state: str = "Running"
+
+    @property
+    def label(self) -> tuple[str, str]:
+        """Datacenter and machine."""
+        datacenter, machine = self.place.label.split(",")
+        return datacenter, machine

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from .data import DataBook
-from .placing import Input, Site, StoreNear, choose, text_of
+from .pilots import MemoryPilot
+from .placing import Input, Place, Site, StoreNear, choose, is_close, text_of
 from .records import Queue
 from .units import UnitBook
 
@@ -24,6 +25,9 @@ class Surroundings(Protocol):
     def is_attached(self, service: str, owner: str) -> bool:
         """Tell whether an owner's units use what a service has."""
 
+    def living(self, owner: str) -> list[MemoryPilot]:
+        """Return the pilots that live and take an owner's units."""
+
 
 class InputBook(UnitBook):
     """All units of a session, and the data that they wait for."""
@@ -33,6 +37,8 @@ class InputBook(UnitBook):
         self.data = DataBook(self.release_later)
         self.must_place_again = False
         """Whether pilots have come or gone, so that what was placed nowhere is placed again."""
+        self.left: set[tuple[str, Place]] = set()
+        """Owners and the places where pilots have gone that took their units."""
         self._around = around
         self._loads: dict[str, Counter[str]] = {}
         self._stores: dict[str, tuple[StoreNear, ...]] = {}
@@ -45,11 +51,12 @@ class InputBook(UnitBook):
     @property
     def awaits_replicas(self) -> bool:
         """Whether replicas are asked for while units read data."""
-        return self.has_inputs and self.data.has_asked()
+        return self.has_inputs and bool(self.data.asked())
 
     def begin(self) -> None:
         """Look at everything anew; begins every operation."""
         self.must_place_again = False
+        self.left.clear()
         self._loads.clear()
         self._stores.clear()
 
@@ -57,7 +64,38 @@ class InputBook(UnitBook):
         """Do what follows from an operation; ends it."""
         if self.must_place_again and self.unplaced:
             self.releases.append(f"unplaced:{len(self.unplaced)}")
+        self._give_up_sites()
         super().follow_up(abandoned)
+
+    def _give_up_sites(self) -> None:
+        places = []
+        for owner, place in sorted(self.left, key=lambda one: f"{one[0]}/{','.join(one[1])}"):
+            pilots = [pilot for pilot in self._around.living(owner) if pilot.label == place]
+            for queue in () if self._around.has_ended(owner) else self.queues([owner]):
+                if queue.label == place and not any(pilot.fits(queue) for pilot in pilots):
+                    self.releases.append(f"queue:{self.length(queue)}:{queue.name}")
+            if not pilots:
+                places.append(place)
+        for copy in sorted(self.data.asked()):
+            store = self.data.stores.get(copy.partition(" ")[2])
+            if store and store.state == "Running" and any(is_close(store.label, place) for place in places):
+                self.release_later(copy.replace(" ", "@"))
+
+    def place_queued(self, number: int, queue: Queue) -> None:
+        """Place what reads data among the first so many units of a queue, for which there is no site any more."""
+        load = self._load_of(queue.owner)
+        entries, behind = self._queues[queue.name][:number], self._queues[queue.name][number:]
+        moved: dict[str, tuple[int, str]] = {}
+        for entry in entries:
+            unit = self.units[entry[1]]
+            if unit.letter == "N" and unit.queue == queue.name and unit.inputs:
+                moved.setdefault(entry[1], entry)
+        load[",".join(queue.label)] -= queue.cores * len(moved)
+        for entry in moved.values():
+            entries.remove(entry)
+        self._queues[queue.name] = behind + entries
+        for name in moved:
+            self.make_ready(name, at_front=False)
 
     def verdict(self, name: str, mode: str) -> str:
         """Tell what the end of something means for who waits for it: ``go``, ``wait`` or ``end``."""
@@ -157,10 +195,9 @@ class InputBook(UnitBook):
         return self._stores[owner]
 
     def _store(self, name: str, owner: str) -> StoreNear:
-        place = self.data.stores[name].place
-        datacenter, machine = place.label.split(",")
-        is_attached = self._around.is_attached(place.service, owner)
-        return StoreNear(name, (datacenter, machine), self.data.room(name), is_attached)
+        store = self.data.stores[name]
+        is_attached = self._around.is_attached(store.place.service, owner)
+        return StoreNear(name, store.label, self.data.room(name), is_attached)
 
     def _load_of(self, owner: str) -> Counter[str]:
         """Return the cores that wait, by label; counted once per operation, as the scripts do."""

@@ -77,6 +77,8 @@ class MemorySession:
         attached = [name for name in self._attached.get(service, []) if name != owner]
         self._attached[service] = [*attached, owner] if mode == "+" else attached
         self.book.must_place_again = mode == "+"
+        mine = [pilot for pilot in self.pilots.values() if pilot.lease and pilot.service == service]
+        self.book.left.update((owner, pilot.label) for pilot in mine if mode != "+")
         return [name.encode() for name in self._attached[service]]
 
     def _sweep(self) -> int:
@@ -145,6 +147,7 @@ class MemorySession:
         self.absent.discard(name)
         self.book.give_back(self.book.held(name))
         self.book.must_place_again = True
+        self.book.left.update((owner, pilot.label) for owner in self._owners_for(name))
 
     def _control_pilot(self, name: str, order: bytes) -> int:
         pilot = self.pilots.setdefault(name, MemoryPilot())
@@ -236,13 +239,7 @@ class MemorySession:
         return pilot.fits(queue) and (pilot.is_near(queue) or not self._can_be_near(queue))
 
     def _can_be_near(self, queue: Queue) -> bool:
-        return any(
-            pilot.lease
-            and pilot.is_near(queue)
-            and pilot.fits(queue)
-            and queue.owner in self._owners_for(name)
-            for name, pilot in self.pilots.items()
-        )
+        return any(pilot.is_near(queue) and pilot.fits(queue) for pilot in self.living(queue.owner))
 
     # --- what placing asks
 
@@ -254,10 +251,13 @@ class MemorySession:
         """Tell whether an owner's units use what a service has."""
         return owner in self._attached.get(service, [])
 
+    def living(self, owner: str) -> list[MemoryPilot]:
+        """Return the pilots that live and take an owner's units."""
+        return [p for name, p in self.pilots.items() if p.lease and owner in self._owners_for(name)]
+
     def sites(self, queue: Queue) -> list[Site]:
         """Return the sites where a queue's units may run: those where they want to be, or all if there are none."""
-        living = ((name, pilot) for name, pilot in self.pilots.items() if pilot.lease and pilot.fits(queue))
-        return sites_among([pilot for name, pilot in living if queue.owner in self._owners_for(name)], queue)
+        return sites_among([pilot for pilot in self.living(queue.owner) if pilot.fits(queue)], queue)
 
     # --- units, as their agents tell
 

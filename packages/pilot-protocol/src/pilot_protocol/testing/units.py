@@ -110,6 +110,9 @@ class UnitBook:
             name = self.releases.pop(0)
             if name.startswith("unplaced:"):
                 self._place_again(int(name.partition(":")[2]))
+            elif name.startswith("queue:"):
+                _, number, queue = name.split(":", 2)
+                self.place_queued(int(number), Queue.named(queue))
             else:
                 self._release_all(name)
 
@@ -118,6 +121,9 @@ class UnitBook:
         for name in again:
             if self.units[name].letter == "W" and not self.units[name].open_predecessors:
                 self.make_ready(name, at_front=False)
+
+    def place_queued(self, number: int, queue: Queue) -> None:
+        """Place what reads data among the first so many units of a queue, for which there is no site any more."""
 
     def _release_all(self, name: str) -> None:
         waiting = self._successors.pop(name, [])

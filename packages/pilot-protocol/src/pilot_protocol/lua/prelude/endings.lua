@@ -83,6 +83,7 @@ local function end_pilot(pilot, state, reason)
   for _, owner in ipairs(owners_for(pilot)) do
     write('ZREM', 'hungry:' .. owner, pilot)
     to_wake[owner] = true
+    leave_site(owner, pilot_record(pilot))
   end
 end
 
@@ -163,13 +164,28 @@ local function place_again(number, left)
   return left - portion * PLACING
 end
 
+-- No pilot of its site can take what is in a queue: the first so many units are placed again, if they read data.
+local function place_queued(number, name, left)
+  local portion = math.min(number, math.ceil(left / PLACING))
+  for _, id in ipairs(leave_queue(queue_named(name), portion)) do make_ready(id, unit(id), false) end
+  if number > portion then write('LPUSH', 'releases', 'queue:' .. number - portion .. ':' .. name) end
+  return left - portion * PLACING
+end
+
+local function release_one(name, left)
+  local unplaced = whole(string.match(name, '^unplaced:(%d+)$'))
+  if unplaced then return place_again(unplaced, left) end
+  local queued, queue = string.match(name, '^queue:(%d+):(.*)$')
+  if queued then return place_queued(whole(queued), queue, left) end
+  return release_all(name, left)
+end
+
 local function release_successors(left)
   while left > 0 do
     flush_joins()
     local name = write('LPOP', 'releases')
     if not name then break end
-    local number = whole(string.match(name, '^unplaced:(%d+)$'))
-    left = number and place_again(number, left) or release_all(name, left)
+    left = release_one(name, left)
   end
   return left
 end
@@ -209,6 +225,7 @@ local function follow_up()
   local unplaced = must_place_again and read('LLEN', 'unplaced') or 0
   if unplaced > 0 then write('RPUSH', 'releases', 'unplaced:' .. unplaced) end
   flush_queues()
+  give_up_sites()
   while redis.call('EXISTS', prefix .. 'releases', prefix .. 'abandoned') > 0 do
     if left <= 0 then return announce('+', 'units') end
     left = drain_abandoned(release_successors(left))

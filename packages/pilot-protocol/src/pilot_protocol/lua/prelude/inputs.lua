@@ -3,11 +3,11 @@
 local must_place_again
 -- Other parts know the names before the block; a script has room for 200.
 local fetch_data, inputs_of, outputs_of, set_inputs, forget_inputs, judge, add_producer, end_producer, forget_sites, leave_copies,
-      forget_placement, flush_placements, enqueue, place
+      forget_placement, flush_placements, enqueue, place, leave_site, give_up_sites, leave_queue
 
 do
 
-local inputs, placements, placed, loads, living, sites, stores = {}, {}, {}, {}, {}, {}, {}
+local inputs, placements, placed, loads, living, sites, stores, left_sites = {}, {}, {}, {}, {}, {}, {}, {}
 local fetched = {inputs = {}, outputs = {}}
 local all_stores
 
@@ -278,6 +278,71 @@ function place(id, u, wants, at_front)
   if decision.kind == 'copy' then return wait_for_copies(id, u, q, decision) end
   add_load(q.owner, decision.label, q.cores)
   enqueue(id, u, q.owner .. '/' .. decision.label .. string.match(u.queue, '^[^/]*/[^/]*(/.*)$'), at_front)
+end
+
+-- A pilot takes no more of an owner's units; give_up_sites looks whether others of its site do.
+function leave_site(owner, p)
+  if any('inputs') then left_sites[owner .. '/' .. label_of(p)] = p end
+end
+
+-- Whether an owner has a pilot at a site; with a queue, one that is large enough for its units.
+local function has_pilot(owner, label, q)
+  for _, p in ipairs(living_pilots(owner)) do
+    if label_of(p) == label and (not q or fits(p, q)) then return true end
+  end
+  return false
+end
+
+-- What waits for copies near some places is placed anew: if nobody is there, nobody may ever make them.
+local function give_up_copies(places)
+  local is_near_one = {}
+  for _, store in ipairs(running_stores()) do
+    for _, p in ipairs(places) do is_near_one[store.name] = is_near_one[store.name] or is_close(store, p) end
+  end
+  local asked = read('SMEMBERS', 'asked')
+  table.sort(asked)
+  for _, entry in ipairs(asked) do
+    local unit_name, store = string.match(entry, '^(%S+) (%S+)$')
+    if is_near_one[store] then release_later(unit_name .. '@' .. store) end
+  end
+end
+
+-- What waits for sites that have no pilot any more, for copies or for cores, is placed anew.
+function give_up_sites()
+  local keys, places = {}, {}
+  for key in pairs(left_sites) do keys[#keys + 1] = key end
+  table.sort(keys)
+  for _, key in ipairs(keys) do
+    local owner, label = string.match(key, '^([^/]*)/(.*)$')
+    for _, q in ipairs(has_ended(owner) and {} or queues_of(owner)) do
+      local is_left = label_of(q) == label and not has_pilot(owner, label, q)
+      local number = is_left and read('LLEN', 'queue:' .. q.name) or 0
+      if number > 0 then write('RPUSH', 'releases', 'queue:' .. number .. ':' .. q.name) end
+    end
+    if not has_pilot(owner, label) then places[#places + 1] = left_sites[key] end
+  end
+  if #places > 0 then give_up_copies(places) end
+  left_sites = {}
+end
+
+-- Takes the first so many out of a queue and returns those that read data; the others keep their order.
+function leave_queue(q, number)
+  load_of(q.owner) -- as it was
+  local ids, kept, found, moves = {}, {}, {}, {}
+  local items = write('LPOP', 'queue:' .. q.name, number) or {}
+  for i, item in ipairs(items) do ids[i] = string.match(item, ':(.*)$') or '' end
+  fetch(ids)
+  for i, id in ipairs(ids) do
+    local u = unit(id)
+    if u and u.state == 'N' and u.queue == q.name and inputs_of(id) and not moves[id] then
+      found[#found + 1], moves[id] = id, true
+      add_load(q.owner, label_of(q), -q.cores)
+    else
+      kept[#kept + 1] = items[i]
+    end
+  end
+  write_all('RPUSH', 'queue:' .. q.name, kept)
+  return found
 end
 
 end
