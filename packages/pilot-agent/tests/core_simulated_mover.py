@@ -38,13 +38,14 @@ class SimulatedMover:
                 self.asked.add(attempt)
 
     def answer(self, which: int, error: str) -> Moved | None:
-        """Answer one request; one that was to be given up may have been done."""
+        """Answer one request; one that was to be given up may have been done. The error ``stale`` is what Redis says of outputs."""
         if not self.open:
             return None
         key = list(self.open)[which % len(self.open)]
         if self.open.pop(key) and which % 2:
             error = "canceled"
         unit_id, attempt, did = key
+        is_stale = error == "stale" and did == "out"
         if not error:
             (self.staged if did == "in" else self.delivered).add((unit_id, attempt))
-        return Moved(unit_id, attempt, did, error)
+        return Moved(unit_id, attempt, did, error, is_stale)

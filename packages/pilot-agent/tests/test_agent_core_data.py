@@ -9,10 +9,12 @@ import pytest
 from core_builders import Bench, end, unit
 from pilot_agent.actions import Claim, Finish, MoveRequest, NoteCauses, Report, ReportItem
 from pilot_agent.core import CoreSettings
+from pilot_agent.core.reports import UNKNOWN_KEPT_S
 from pilot_agent.events import (
     CancelRequested,
     Doorbell,
     DrainRequested,
+    Event,
     Fenced,
     LeaseEnded,
     LinkBack,
@@ -23,6 +25,7 @@ from pilot_agent.events import (
     Tick,
 )
 from pilot_agent.node.orders import EndRecord
+from pilot_protocol.unit_ops import STALE, UNKNOWN
 
 GRACE_S = 10.0
 
@@ -44,6 +47,11 @@ def came(made: Bench, name: str, error: str = "", attempt: int = 1) -> None:
 
 def went(made: Bench, name: str, error: str = "", attempt: int = 1) -> None:
     made.tell(Moved(name, attempt, "out", error))
+
+
+def stale(made: Bench, name: str = "a") -> None:
+    """Let the mover hear that the attempt is not this pilot's."""
+    made.tell(Moved(name, 1, "out", "not this pilot's", is_stale=True))
 
 
 def kept(how: EndRecord, **more: Any) -> EndRecord:
@@ -272,6 +280,59 @@ def test_a_server_that_forgot_hears_of_what_is_delivered_that_it_ran() -> None:
     made = delivering()
     made.tell(ServerForgot([]))
     assert made.letters == {"a": "R"}
+
+
+def test_a_delivery_that_a_server_took_for_nobodys_is_made_again_when_it_knows_the_unit() -> None:
+    made = delivering()
+    stale(made)
+    assert (made.moved, made.letters) == ([], {"a": "R"})
+    assert made.core.held() == [("a", 1)]
+    made.confirmed()
+    assert made.moves == [MoveRequest("out", "a", 1, "/sandbox/a", {"du-o": ["out"]}, [])]
+    went(made, "a")
+    assert made.letters == {"a": "D"}
+
+
+@pytest.mark.parametrize("outcome", [STALE, UNKNOWN])
+def test_a_delivery_of_a_unit_that_is_another_pilots_ends_without_a_report(outcome: str) -> None:
+    made = delivering()
+    stale(made)
+    made.confirmed(outcome)
+    if outcome == UNKNOWN:
+        made.tell(Tick(), UNKNOWN_KEPT_S)
+        made.confirmed(outcome)
+    assert made.moved == [("release", "a")]
+    assert made.core.table.is_empty
+    assert made.core.table.reports.is_empty
+    assert not made.every(NoteCauses)
+
+
+@pytest.mark.parametrize(("how", "letters"), [(CancelRequested(["a"]), {"a": "C"}), (Fenced(["a"]), {})])
+def test_a_delivery_in_doubt_is_called_off_at_once(how: Event, letters: dict[str, str]) -> None:
+    made = delivering()
+    stale(made)
+    made.tell(how)
+    assert made.moved == [("release", "a")]
+    assert made.core.table.is_empty
+    made.confirmed()
+    assert made.letters == letters
+
+
+def test_a_pilot_that_is_stopped_does_not_wait_for_a_delivery_in_doubt_without_end() -> None:
+    made = delivering()
+    stale(made)
+    made.tell(StopRequested())
+    made.tell(Tick(), GRACE_S)
+    assert made.moved == [("release", "a")]
+    made.confirmed()
+    assert made.letters == {"a": "L"}
+
+
+def test_who_is_not_waited_for_any_more_may_be_stale() -> None:
+    made = delivering()
+    made.tell(CancelRequested(["a"]))
+    stale(made)
+    assert made.letters == {"a": "C"}
 
 
 def claims(made: Bench) -> list[int]:

@@ -71,7 +71,11 @@ class CoreMachine(RuleBasedStateMachine):
         for _ in range(count):
             self.world.submit(request, retries if request.max_restarts else 0)
 
-    @rule(count=st.integers(1, 3), which=st.integers(0, 9), error=st.sampled_from(["", "", "", "no room"]))
+    @rule(
+        count=st.integers(1, 3),
+        which=st.integers(0, 9),
+        error=st.sampled_from(["", "", "", "no room", "stale"]),
+    )
     def mover_answers(self, count: int, which: int, error: str) -> None:
         for _ in range(count):
             self.world.move(which, error)

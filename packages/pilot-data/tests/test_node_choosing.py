@@ -102,6 +102,7 @@ def test_an_answer_is_one_line_whatever_is_in_it() -> None:
     assert line.isascii()
     assert json.loads(line) == {
         "unit": "cu", "attempt": 1, "did": "in", "error": "bad \n \udcff name", "bytes": 3, "linked": 2,
+        "stale": False,
     }  # fmt: skip
 
 

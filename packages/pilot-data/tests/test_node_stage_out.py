@@ -17,7 +17,7 @@ from pilot_data import DataUnit, PilotData, markers
 from pilot_data.catalogue import DataUnitRecord, unit_in
 from pilot_data.data_session import DataSession
 from pilot_data.node.deliveries import NodeCatalogue
-from pilot_data.node.messages import read_settings
+from pilot_data.node.messages import Epoch, read_settings
 from pilot_data.node.node import CACHE
 from pilot_data.testing.sample_files import read_all
 from pilot_protocol.data_ops import DeliveryAnswer
@@ -258,9 +258,23 @@ def test_an_attempt_that_is_not_the_pilots_any_more_delivers_nothing(
         request("out", folder, {empty.id: ["x"]}, attempt=0),
         request("out", folder, {empty.id: ["x"]}, unit="cu-aaaaaa-99"),
     ):
-        assert "is not this pilot's any more" in bench.ask(one).error
+        answer = bench.ask(one)
+        assert "is not this pilot's any more" in answer.error
+        assert answer.is_stale
     assert not known(session, empty)
     assert not read_all(f"{tmp_path}/store")
+
+
+def test_who_delivers_under_an_older_epoch_is_stale_and_may_ask_again(
+    bench: Bench, pd: PilotData, empty: DataUnit, folder: Path, session: DataSession
+) -> None:
+    write(folder, "x")
+    epoch = bench.node.epoch
+    bench.say(Epoch("1"))
+    assert bench.ask(request("out", folder, {empty.id: ["x"]})).is_stale
+    bench.say(Epoch(epoch))
+    assert bench.ask(request("out", folder, {empty.id: ["x"]})).error == ""
+    assert known(session, empty) == sums("x")
 
 
 def test_a_data_unit_that_has_ended_gets_nothing(

@@ -123,12 +123,14 @@ class Moved:
         attempt: Its attempt.
         did: ``in`` or ``out``.
         error: Why it could not be done; empty if it was.
+        is_stale: Whether that is because Redis takes the attempt for nobody's, or for another pilot's.
     """
 
     unit_id: str
     attempt: int
     did: str
     error: str = ""
+    is_stale: bool = False
 
 
 @dataclass(frozen=True)

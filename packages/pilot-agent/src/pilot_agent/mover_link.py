@@ -137,23 +137,23 @@ class MoverLink:
         for key in list(self._open):
             self._settle(key, error)
 
-    def _settle(self, key: _Key, error: str) -> None:
+    def _settle(self, key: _Key, error: str, *, is_stale: bool = False) -> None:
         if self._open.pop(key, None) is not None:
             self._canceled.discard(key)
-            self._answer(Moved(*key, error))
+            self._answer(Moved(*key, error, is_stale))
 
     def _hear(self, line: str) -> None:
         try:
             said = json.loads(line)
             key = (str(said["unit"]), int(said["attempt"]), str(said["did"]))
-            error = str(said["error"])
+            error, is_stale = str(said["error"]), bool(said.get("stale"))
         except (ValueError, TypeError, KeyError) as problem:
             logger.error(
                 "mover.misunderstood %r: %.200s", problem, line, extra={"action": "mover.misunderstood"}
             )
             return
         self._starts, self._is_fresh = 0, False
-        self._settle(key, error)
+        self._settle(key, error, is_stale=is_stale)
 
     async def stop(self, patience_s: float) -> None:
         """End the mover: it stops what it does, and is killed if that takes too long."""

@@ -47,6 +47,10 @@ class CanceledError(TransferError):
     """The transfer was canceled."""
 
 
+class StaleAttemptError(TransferError):
+    """The catalogue's server takes the attempt of a compute unit that has left files for nobody's, or for another pilot's."""
+
+
 STORAGE_WIDE = (LoginError, NoSpaceError, ConnectionLostError, CanceledError)
 """Errors of a storage as a whole: what fails one file so fails the next, too."""
 
@@ -61,5 +65,6 @@ __all__ = [
     "LoginError",
     "MissingFileError",
     "NoSpaceError",
+    "StaleAttemptError",
     "TransferError",
 ]

@@ -3,7 +3,10 @@
 A delivery is called off when the user cancels the unit, when the pilot ends before it does, and when the unit is another
 pilot's. It may have been faster than that: then it counts as delivered.
 
-Invariant: what is here is in no report, and the mover owes one answer for each.
+The mover may hear that a unit is not this pilot's: a server that has forgotten its claim, or the pilot's epoch, says so as well.
+Then the unit is in doubt, and reported as running: from the answer follows that it is delivered again, or dropped.
+
+Invariant: no end of what is here is in a report, and the mover owes one answer for each that is not in doubt.
 """
 
 from __future__ import annotations
@@ -12,8 +15,10 @@ import math
 from collections.abc import Iterator
 
 from pilot_agent.actions import NoteCauses, ReportItem
+from pilot_agent.events import Moved
 from pilot_agent.unit_data import is_delivered
 from pilot_agent.unit_record import Cause
+from pilot_protocol.unit_ops import STALE, UNKNOWN
 
 from .endings import CANCELED, undelivered
 from .moves import Moves
@@ -24,7 +29,7 @@ ANSWER_S = 2.0
 
 
 class _Delivery:
-    __slots__ = ("begun_s", "cause", "give_up_s", "item")
+    __slots__ = ("begun_s", "cause", "give_up_s", "is_in_doubt", "item")
 
     def __init__(self, item: ReportItem) -> None:
         self.item = item
@@ -32,6 +37,7 @@ class _Delivery:
         self.cause: Cause | None = None
         """Why it was called off."""
         self.give_up_s = math.inf
+        self.is_in_doubt = False
 
 
 class Deliveries:
@@ -69,11 +75,31 @@ class Deliveries:
         self._moves.deliver(item.id, item.attempt, wanted)
         return True
 
-    def moved(self, unit_id: str, attempt: int, error: str) -> None:
-        """Report a unit whose output is delivered, or is not for a reason."""
+    def _find(self, unit_id: str, attempt: int) -> _Delivery | None:
         delivery = self._open.get(unit_id)
-        if delivery is not None and delivery.item.attempt == attempt:
-            self._close(delivery, _cause_of(delivery, error), error)
+        return delivery if delivery is not None and delivery.item.attempt == attempt else None
+
+    def moved(self, event: Moved) -> None:
+        """Report a unit whose output is delivered, or is not for a reason."""
+        delivery = self._find(event.unit_id, event.attempt)
+        if delivery is None:
+            return
+        if event.is_stale and delivery.cause is None:
+            delivery.is_in_doubt = True
+            self._reports.add(ReportItem(event.unit_id, event.attempt, "R"))
+        else:
+            self._close(delivery, _cause_of(delivery, event.error), event.error)
+
+    def told_whose(self, item: ReportItem, outcome: str) -> None:
+        """Take Redis's answer about a unit that was said to run: it may have none here."""
+        delivery = self._find(item.id, item.attempt)
+        if delivery is None:
+            return
+        if outcome == STALE or (outcome == UNKNOWN and delivery.is_in_doubt):
+            self.drop(item.id)
+        elif delivery.is_in_doubt and delivery.item.end is not None:
+            delivery.is_in_doubt = False
+            self._moves.deliver(item.id, item.attempt, delivery.item.end["deliver"])
 
     def _close(self, delivery: _Delivery, cause: Cause | None, error: str) -> None:
         item = delivery.item
@@ -96,22 +122,20 @@ class Deliveries:
             self._call_off(delivery, CANCELED, give_up_s)
 
     def _call_off(self, delivery: _Delivery, cause: Cause, give_up_s: float) -> None:
-        if delivery.cause is None:
+        if delivery.is_in_doubt:
+            self._close(delivery, cause, "")
+        elif delivery.cause is None:
             delivery.cause, delivery.give_up_s = cause, give_up_s
             self._moves.cancel(delivery.item.id, delivery.item.attempt)
 
-    def drop(self, unit_id: str, attempt: int | None = None) -> None:
-        """Give up a delivery whose unit is another pilot's: Redis takes nothing more of that attempt.
-
-        Args:
-            unit_id: The unit; it may have none.
-            attempt: None for any.
-        """
-        delivery = self._open.get(unit_id)
-        if delivery is not None and attempt in (None, delivery.item.attempt):
-            del self._open[unit_id]
+    def drop(self, unit_id: str) -> None:
+        """Give up the delivery of a unit that is another pilot's; it may have none. Redis takes nothing more of that attempt."""
+        delivery = self._open.pop(unit_id, None)
+        if delivery is None:
+            return
+        if not delivery.is_in_doubt:
             self._moves.cancel(unit_id, delivery.item.attempt)
-            self._moves.release(unit_id, delivery.item.attempt)
+        self._moves.release(unit_id, delivery.item.attempt)
 
     def stop(self, cause: Cause, at_s: float) -> None:
         """Call off at a time whatever is not delivered by then."""
@@ -123,7 +147,7 @@ class Deliveries:
             delivery.begun_s = now_s
         self._fresh.clear()
         if self._stop_cause is not None and now_s >= self._stop_s:
-            for delivery in self._open.values():
+            for delivery in list(self._open.values()):
                 self._call_off(delivery, self._stop_cause, now_s + ANSWER_S)
         for delivery in [each for each in self._open.values() if each.give_up_s <= now_s]:
             self._close(delivery, delivery.cause, "")

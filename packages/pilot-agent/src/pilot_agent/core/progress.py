@@ -75,7 +75,7 @@ class Progress:
         """Take the mover's answer: a unit waits for cores, or is reported."""
         table = self._table
         if event.did == "out":
-            table.deliveries.moved(event.unit_id, event.attempt, event.error)
+            table.deliveries.moved(event)
             return
         record = table.staging.find(event.unit_id, event.attempt)
         if record is None:
@@ -150,8 +150,7 @@ class Progress:
         has fallen silent meanwhile, a unit does not start, and goes back when that one is lost.
         """
         for item, outcome in self._table.reports.answer(outcomes, now_s):
-            if outcome == STALE:
-                self._table.deliveries.drop(item.id, item.attempt)
+            self._table.deliveries.told_whose(item, outcome)
             record = self._table.records.get(item.id)
             if record is None or record.attempt != item.attempt:
                 continue

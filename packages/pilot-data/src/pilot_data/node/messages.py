@@ -109,12 +109,15 @@ class Answer:
         error: Why its files are not where they are to be; empty when they are.
         bytes: That were moved.
         linked: How many files were linked into the folder.
+        is_stale: Whether it is because the catalogue's server takes the attempt for nobody's, or for another pilot's; the agent
+            finds out which, and may ask again.
     """
 
     request: Request
     error: str = ""
     bytes: int = 0
     linked: int = 0
+    is_stale: bool = False
 
     def line(self) -> str:
         """Return it as it is said."""
@@ -125,6 +128,7 @@ class Answer:
             "error": self.error,
             "bytes": self.bytes,
             "linked": self.linked,
+            "stale": self.is_stale,
         }
         return json.dumps(said) + "\n"
 

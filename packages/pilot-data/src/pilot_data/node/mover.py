@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from pilot_data.errors import CanceledError
+from pilot_data.errors import CanceledError, StaleAttemptError
 from pilot_data.job import Job
 from pilot_protocol.errors import CoordinationError, PilotError
 from pilot_protocol.operation import NoSessionError
@@ -111,7 +111,7 @@ class Mover:
         except PilotError as error:
             logger.warning("request.failed %s %s: %s", request.do, request.unit, error,
                            extra={"action": "request.failed"})  # fmt: skip
-            return Answer(request, str(error), moved.bytes)
+            return Answer(request, str(error), moved.bytes, is_stale=isinstance(error, StaleAttemptError))
         except OSError as error:
             logger.exception("request.failed", extra={"action": "request.failed"})
             return Answer(request, f"this machine refuses: {error}", moved.bytes)

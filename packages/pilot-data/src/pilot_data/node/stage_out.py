@@ -10,6 +10,7 @@ from pilot_data import markers
 from pilot_data.adaptors.file import FileStorage
 from pilot_data.catalogue import DataUnitRecord, PilotDataRecord, no_room, store_in, unit_in
 from pilot_data.entries import Entry
+from pilot_data.errors import StaleAttemptError
 from pilot_data.job import Job
 from pilot_data.locations import Location
 from pilot_data.storage import Access
@@ -118,6 +119,7 @@ class _Delivering:
 
         Raises:
             StateError: There is nothing.
+            StaleAttemptError: The attempt is not this pilot's.
             NoSpaceError: The home is full.
         """
         name = self._output.data_unit
@@ -130,9 +132,8 @@ class _Delivering:
             return other
         if answer.verdict == "full":
             raise self._full(home, answer.detail)
-        raise StateError(
-            _REFUSALS[answer.verdict].format(data_unit=name, home=home.id, unit=self._request.unit)
-        )
+        refused = StaleAttemptError if answer.verdict == "stale" else StateError
+        raise refused(_REFUSALS[answer.verdict].format(data_unit=name, home=home.id, unit=self._request.unit))
 
     def _say(self, home: PilotDataRecord, files: Sequence[FileRecord]) -> DeliveryAnswer:
         self._job.check()
