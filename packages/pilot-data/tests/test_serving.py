@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from pilot_data import (
     lease_watch,
     making,
     pending,
+    stager,
 )
 from pilot_data.data_session import DataSession
 from pilot_data.endpoints import Endpoints, Limits
@@ -30,7 +32,7 @@ from pilot_data.testing.sample_files import read_all, write_all
 from pilot_data.this_machine import this_machine
 from pilot_data.ways import Here, Way
 from pilot_protocol.data_records import ReplicaLetter, ReplicaRecord
-from pilot_protocol.errors import ForgedRecordError
+from pilot_protocol.errors import CoordinationError, ForgedRecordError
 
 Hinder = Callable[..., Hindrance]
 MakePilotData = Callable[..., PilotData]
@@ -435,3 +437,49 @@ def test_a_record_that_cannot_be_read_stops_nobody(
     for _ in range(2):
         assert asked_for(session, here, pd).wait(30)
     assert told.troubles == [f"{forged} is passed over: {forged} is not signed"]
+
+
+def test_a_catalogue_that_is_away_again_and_again_takes_no_room_from_transfers(
+    session: DataSession,
+    pd: PilotData,
+    here: Path,
+    make_stager: Callable[..., Stager],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It fails when one replica has been chosen already, more often than there is room."""
+    error = CoordinationError("it is away")
+    write_all(str(here), ["a"])
+    units = [asked_for(session, here, pd) for _ in range(2)]
+    read, seen, failures = session.catalogue.data_unit, set[str](), iter([error] * 4)
+
+    def read_or_fail(name: str) -> object:
+        if threading.current_thread().name == "stager":
+            seen.add(name)
+            if len(seen) == 2 and (failing := next(failures, None)):
+                seen.clear()
+                raise failing
+        return read(name)
+
+    monkeypatch.setattr(session.catalogue, "data_unit", read_or_fail)
+    monkeypatch.setattr(stager, "pauses", lambda: repeat(0.0))
+    told = Told()
+    make_stager(listener=told, endpoints=Endpoints(Limits(2))).serve(everything)
+    for unit in units:
+        assert unit.wait(10)
+    assert told.troubles == [str(error)] * 4
+
+
+def test_one_that_cannot_go_on_says_so(
+    session: DataSession,
+    pd: PilotData,
+    here: Path,
+    make_stager: Callable[..., Stager],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_most: int = 0) -> list[tuple[str, str]]:
+        raise CoordinationError("the password is wrong", transient=False)
+
+    monkeypatch.setattr(session.catalogue, "asked", refuse)
+    told = Told()
+    make_stager(listener=told).serve(everything)
+    assert told.comes_to(lambda: told.troubles == ["the password is wrong"])

@@ -107,6 +107,14 @@ class Chooser:
         """Return what to make now, and whether there is more that has to wait for other transfers."""
         random.shuffle(asked)  # several processes would all try the same ones first
         found: list[Task] = []
+        try:
+            return found, self._take(asked, look, found)
+        except BaseException:  # the catalogue is away: nothing is made now
+            for task in found:
+                self._endpoints.give_back(task.way.ends)
+            raise
+
+    def _take(self, asked: list[Replica], look: _Look, found: list[Task]) -> bool:
         refused = 0
         for replica in filter(look.is_wanted, asked):
             end = look.end(replica[1])
@@ -119,7 +127,7 @@ class Chooser:
                 refused += 1
             if refused >= REFUSALS:
                 break
-        return found, refused > 0
+        return refused > 0
 
     def next_s(self) -> float | None:
         """Return in how many seconds there may be something to take over; None when that depends on changes only."""

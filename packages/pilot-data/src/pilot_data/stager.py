@@ -177,9 +177,10 @@ class Stager:
                 waits = pauses()
             except CoordinationError as error:
                 logger.error("serving.interrupted %s", error, extra={"action": "serving.interrupted"})
+                if not self._ends:
+                    self._listener.troubled(str(error))
                 if not error.transient or self._pause(next(waits, None)):
                     return
-                self._listener.troubled(str(error))
 
     def _turn(self) -> bool:
         """Wait until there is something to do, and do it; return whether this is the end."""
