@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 import fake_storage
 from local_redis import LocalRedis
@@ -379,6 +380,24 @@ def test_a_home_that_somebody_works_on_is_waited_for(
     assert bench.next().error == "canceled"
     bench.say(one)
     session.catalogue.settle(ReplicaRecord(empty.id, pd.id, ReplicaLetter.DONE, "somebody"))
+    assert bench.next().error == ""
+    assert read_all(f"{tmp_path}/store/{empty.id}") == {"x": b"x"}
+
+
+def test_a_home_whose_owner_is_gone_is_not_waited_for(
+    bench: Bench, pd: PilotData, empty: DataUnit, folder: Path, session: DataSession, redis_server: LocalRedis,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("pilot_data.node.stage_out.LEASE_S", 0.1)
+    session.catalogue.ask(empty.id, pd.id)
+    session.catalogue.claim(empty.id, pd.id, "somebody", 0)
+    write(folder, "x")
+    one = request("out", folder, {empty.id: ["x"]})
+    bench.say(one)
+    with redis.Redis.from_url(redis_server.url) as client:
+        (name,) = client.keys(f"*{session.id}*:replicas")
+        parts = client.hget(name, empty.id).split(b"|")
+        client.hset(name, empty.id, b"|".join([*parts[:3], b"0", *parts[4:]]))
     assert bench.next().error == ""
     assert read_all(f"{tmp_path}/store/{empty.id}") == {"x": b"x"}
 

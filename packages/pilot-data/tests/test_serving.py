@@ -20,7 +20,6 @@ from pilot_data import (
     lease_watch,
     making,
     pending,
-    stager,
 )
 from pilot_data.data_session import DataSession
 from pilot_data.endpoints import Endpoints, Limits
@@ -461,7 +460,7 @@ def test_a_catalogue_that_is_away_again_and_again_takes_no_room_from_transfers(
         return read(name)
 
     monkeypatch.setattr(session.catalogue, "data_unit", read_or_fail)
-    monkeypatch.setattr(stager, "pauses", lambda: repeat(0.0))
+    monkeypatch.setattr("pilot_data.stager.pauses", lambda: repeat(0.0))
     told = Told()
     make_stager(listener=told, endpoints=Endpoints(Limits(2))).serve(everything)
     for unit in units:

@@ -282,6 +282,24 @@ def test_the_verdicts_of_deliveries(data: ScriptedInputs, pilot: ScriptedPilot) 
     assert data.deliver(pilot, 0, Z, HERE, ("b", 1)).verdict == "unit"
 
 
+def test_a_replica_whose_owner_is_gone_is_not_busy(data: ScriptedInputs, pilot: ScriptedPilot) -> None:
+    data.have(X)
+    data.ask(X, HERE)
+    data.claim(X, HERE)
+    data.submit(0, adds=[X])
+    pilot.claim(1)
+    assert data.deliver(pilot, 0, X, HERE, ("a", 1)).verdict == "busy"
+    name = data.keys.named("replicas")
+    parts = data.session.client.hget(name, X).split(b"|")
+    data.session.client.hset(name, X, b"|".join([*parts[:3], b"1", *parts[4:]]))
+    assert data.deliver(pilot, 0, X, HERE, ("a", 1)).verdict == "delivered"
+    assert data.letters(X) == {HERE: "P"}
+    assert data.settle(X, HERE, "F") == 0
+    pilot.report((0, 1, "D"))
+    assert data.asked() == [(X, HERE)]
+    assert data.claim(X, HERE).verdict == "granted"
+
+
 def test_a_replica_in_work_is_busy_and_one_that_waits_for_files_is_not(
     data: ScriptedInputs, pilot: ScriptedPilot
 ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pilot_data import markers
 from pilot_data.adaptors.file import FileStorage
-from pilot_data.catalogue import DataUnitRecord, PilotDataRecord, no_room, store_in, unit_in
+from pilot_data.catalogue import LEASE_S, DataUnitRecord, PilotDataRecord, no_room, store_in, unit_in
 from pilot_data.entries import Entry
 from pilot_data.errors import StaleAttemptError
 from pilot_data.job import Job
@@ -185,14 +185,14 @@ class _Delivering:
         return no_room(replica, self._output.bytes, used, store.size_bytes)
 
     def _await(self, home: str) -> None:
-        """Wait until nobody moves files to the replica at a Pilot-Data."""
+        """Wait until nobody moves files to the replica at a Pilot-Data, or whoever did may be gone."""
 
         def is_free() -> bool:
             self._job.check()
             replica = self._unit().replicas.get(home)
             return replica is None or replica.letter != ReplicaLetter.RUNNING
 
-        self._node.catalogue.wait_for(is_free, None)
+        self._node.catalogue.wait_for(is_free, LEASE_S)
 
     def _withdraw(self, files: Sequence[FileRecord]) -> None:
         """Let the data unit forget files of a delivery that was taken only in part."""

@@ -44,6 +44,7 @@ local function take(list, r)
     r = {at = store, letter = 'F', owner = '', ends = 0, moved = 0, reserved = 0, whole = '0', reason = ''}
     list[#list + 1] = r
   end
+  if r.letter == 'R' then r.owner, r.ends, r.whole = '', 0, '0' end -- whoever had it is gone
   if r.letter ~= 'D' then r.letter = read('HLEN', 'files:' .. unit_name) == 0 and 'D' or 'P' end
   local grown, is_new = put_files(unit_name, FIRST)
   r.reason = ''
@@ -66,7 +67,7 @@ local function deliver()
   local home = home_of(list)
   if home ~= store then return 'elsewhere', home end
   local r = by[store]
-  if r and r.letter == 'R' then return 'busy', r.owner end
+  if r and r.letter == 'R' and r.ends > now then return 'busy', r.owner end
   local most, used = place_of_store(read('HGET', 'pilot_data_places', store)).most, used_at(store)
   local grown = growth()
   if most > 0 and grown > 0 and used + grown > most then return 'full', digits(used) end
