@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from logging.handlers import QueueHandler
 from pathlib import Path
@@ -22,6 +23,7 @@ from local_redis import LocalRedis
 from mover_bench import Bench, request, running, settings_of
 from pilot_data import DataUnit, PilotData, markers
 from pilot_data.data_session import DataSession
+from pilot_data.node.cache import Cache
 from pilot_data.node.messages import Request, read_settings
 from pilot_data.node.node import CACHE
 from pilot_session.coordination_url import object_url, parse
@@ -397,12 +399,38 @@ def test_a_fetch_is_canceled_and_so_is_one_that_waits_for_it(
         mover.say({"do": "cancel", "unit": other.unit, "attempt": 1})
         assert mover.next() == {
             "unit": other.unit, "attempt": 1, "did": "in", "error": "canceled", "bytes": 0, "linked": 0,
+            "stale": False,
         }  # fmt: skip
         bench.say(other)  # waits for another process
         bench.cancel(other)
         assert bench.next().error == "canceled"
     assert (sandbox / CACHE / ".pins" / one.unit).exists()
     assert not (sandbox / CACHE / ".pins" / other.unit).exists()
+
+
+def test_who_was_let_go_of_before_it_was_pinned_is_not_pinned(
+    bench: Bench, far: PilotData, here: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent waits only so long for the answer to a cancel."""
+    unit = submitted(far, write(here, "x"))
+    first, late = (request("in", sandbox / f"cu-aaaaaa-{number}", {unit.id: ["*"]}, unit=f"cu-aaaaaa-{number}")
+                   for number in (1, 2))  # fmt: skip
+    assert bench.ask(first).error == ""
+    real, begun, go_on = Cache.pin, threading.Event(), threading.Event()
+
+    def pin(*what: object) -> None:
+        begun.set()
+        assert go_on.wait(30)
+        real(*what)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Cache, "pin", pin)
+    bench.say(late)
+    assert begun.wait(30)
+    bench.cancel(late)
+    bench.release(late)
+    go_on.set()
+    assert bench.next().error == "canceled"
+    assert [path.name for path in (sandbox / CACHE / ".pins").iterdir()] == [first.unit]
 
 
 def test_the_end_of_input_ends_a_mover_and_it_has_told_no_secret(

@@ -66,6 +66,7 @@ def stage_in(node: Node, request: Request, job: Job) -> int:
         linked = sum(link_all(request.folder, _root(node, one, job), one.files) for one in inputs)
         for text in request.transfers:
             incoming(text, request.folder, node.settings.sandbox, job)
+        job.check()  # who is canceled may have been released before it was pinned
     except BaseException:
         if fetched:
             node.cache.release(request.unit, request.attempt)
