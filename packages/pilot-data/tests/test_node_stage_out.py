@@ -351,6 +351,31 @@ def test_what_is_refused_in_the_end_is_taken_away(
     assert not read_all(str(tmp_path / "store"))
 
 
+@pytest.mark.parametrize("scheme", ["file", "fake"])
+def test_what_is_refused_takes_nothing_away_that_another_unit_has_put_meanwhile(
+    bench: Bench, make_pd: Callable[..., PilotData], empty: DataUnit, folder: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, scheme: str,
+) -> None:  # fmt: skip
+    fake_storage.install(tmp_path / "entry-points", monkeypatch)
+    make_pd(service_url=f"{scheme}://{'any' if scheme == 'fake' else ''}{tmp_path}/store")
+    real = NodeCatalogue._say
+
+    def say(
+        self: NodeCatalogue, attempt: object, data_unit: str, pilot_data: str, files: object
+    ) -> DeliveryAnswer:
+        if not files:
+            return real(self, attempt, data_unit, pilot_data, files)  # type: ignore[arg-type]
+        path = tmp_path / "store" / empty.id / "x"
+        path.unlink()
+        path.write_text("of another unit")
+        return DeliveryAnswer("full", "7")
+
+    monkeypatch.setattr(NodeCatalogue, "_say", say)
+    write(folder, "x", "y")
+    assert bench.ask(request("out", folder, {empty.id: ["*"]})).error
+    assert read_all(f"{tmp_path}/store/{empty.id}") == {"x": b"of another unit"}
+
+
 def test_what_was_taken_in_part_is_taken_back(
     bench: Bench, pd: PilotData, empty: DataUnit, folder: Path, tmp_path: Path, session: DataSession,
     monkeypatch: pytest.MonkeyPatch,
@@ -395,7 +420,7 @@ def test_a_home_whose_owner_is_gone_is_not_waited_for(
     one = request("out", folder, {empty.id: ["x"]})
     bench.say(one)
     with redis.Redis.from_url(redis_server.url) as client:
-        (name,) = client.keys(f"*{session.id}*:replicas")
+        name = session.catalogue._keys.named("replicas")  # type: ignore[attr-defined]
         parts = client.hget(name, empty.id).split(b"|")
         client.hset(name, empty.id, b"|".join([*parts[:3], b"0", *parts[4:]]))
     assert bench.next().error == ""

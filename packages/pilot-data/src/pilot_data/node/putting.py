@@ -15,7 +15,7 @@ from pilot_data.entries import Entry, Item, Outcome
 from pilot_data.errors import TransferError
 from pilot_data.job import Job
 from pilot_data.locations import Location
-from pilot_data.moving import first_error, move
+from pilot_data.moving import first_error, move, present_at
 from pilot_data.origins import record_of
 from pilot_data.plan import make_plan
 from pilot_data.replicas import open_replica
@@ -74,15 +74,15 @@ class Putting(AbstractContextManager["Putting"]):
         return list(landed.values())
 
     def undo(self, known: set[str]) -> None:
-        """Take away what was put.
+        """Take away what was put; not what others have put in its place, and are about to tell.
 
         Args:
             known: Paths of files that the data unit has: these stay, somebody else may have brought them.
         """
-        items = [item for item in self._items if item.target not in known]
         try:
             self._target.discard_many(self._items)
-            self._target.remove_many([item.target for item in items])
+            plan = make_plan(self._items, present_at(self._target), self._target.capabilities)
+            self._target.remove_many([item.target for item in plan.unchanged if item.target not in known])
         except TransferError as error:
             logger.warning("outputs.left %s", error, extra={"action": "outputs.left"})
 
