@@ -349,6 +349,9 @@ class CatalogueSuite:
         assert used() == 600
         with pytest.raises(NoSpaceError):
             catalogue.claim(DU, OTHER, ME, 1001)
+        replica = unit().replicas[OTHER]
+        assert (replica.letter, replica.owner, used()) == (ReplicaLetter.RUNNING, ME, 600)
+        assert catalogue.settle(settled(ReplicaLetter.FAILED, name=OTHER, reason="no"))
         assert (unit().replicas[OTHER].letter, used()) == (ReplicaLetter.FAILED, 0)
 
     def test_room_of_removed_files_is_given_back(

@@ -30,7 +30,7 @@ from pilot_data.staging_listener import StagingListener
 from pilot_data.testing.sample_files import read_all, write_all
 from pilot_data.this_machine import this_machine
 from pilot_data.ways import Here, Way
-from pilot_protocol.data_records import ReplicaLetter, ReplicaRecord
+from pilot_protocol.data_records import FileRecord, ReplicaLetter, ReplicaRecord
 from pilot_protocol.errors import CoordinationError, ForgedRecordError
 
 Hinder = Callable[..., Hindrance]
@@ -482,3 +482,24 @@ def test_one_that_cannot_go_on_says_so(
     told = Told()
     make_stager(listener=told).serve(everything)
     assert told.comes_to(lambda: told.troubles == ["the password is wrong"])
+
+
+def test_a_replica_that_has_no_room_for_what_it_lacks_leaves_no_files(
+    session: DataSession,
+    pd: PilotData,
+    make_pd: MakePilotData,
+    here: Path,
+    tmp_path: Path,
+    make_stager: Callable[..., Stager],
+) -> None:
+    write_all(str(here), ["a"], size=600_000)
+    small = make_pd("small", size=1)
+    unit = asked_for(session, here, pd, small)
+    make_stager().serve(everything)
+    assert session.catalogue.wait_for(lambda: is_whole(session, unit, 2), 30)
+    assert read_all(f"{tmp_path}/small")
+    session.catalogue.put_files(unit.id, [FileRecord("b", 600_000)])
+    session.catalogue.ask(unit.id, small.id)
+    assert session.catalogue.wait_for(lambda: unit.details["replicas"][small.id]["state"] is State.Failed, 30)
+    assert not read_all(f"{tmp_path}/small")
+    assert small.details["used"] == 0

@@ -216,13 +216,15 @@ def test_any_amount_fits_where_there_is_no_limit(data: ScriptedData) -> None:
     assert data.claim(10**12, limit=0) == GRANTED
 
 
-def test_what_an_expired_claim_has_reserved_is_given_back_when_the_next_does_not_fit(
+def test_what_an_expired_claim_has_reserved_is_given_back_when_the_next_does_not_fit_and_has_cleared_up(
     data: ScriptedData,
 ) -> None:
     data.want()
     data.claim(40)
     data.pass_lease()
     assert data.claim(101, owner=YOU) == ClaimAnswer("full", "0")
+    assert (data.replica.letter, data.replica.owner, data.used) == ("R", YOU, 40)
+    assert data.settle("F", owner=YOU) == 1
     assert data.used == 0
 
 
@@ -234,7 +236,9 @@ def test_a_replica_that_has_no_room_for_what_it_lacks_fails(data: ScriptedData) 
     assert data.state == ("Pending", "")
     assert data.claim(101).verdict == "full"
     reason = "0 of 100 % are used"
-    assert data.replica == ReplicaRecord(DU, PD, "F", "", 0, reason)
+    assert data.replica == ReplicaRecord(DU, PD, "R", ME, 0, reason)
+    assert (data.state, data.used) == (("Pending", ""), 40)
+    assert data.settle("F", 0, reason=reason) == 1
     assert data.state == ("Failed", reason)
     assert data.used == 0
 

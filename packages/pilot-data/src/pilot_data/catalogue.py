@@ -179,7 +179,8 @@ class Catalogue(ABC):
             adds: Whether it is Done, and gets further files. Any other one is refused then, and Done ones are otherwise.
 
         Raises:
-            NoSpaceError: The Pilot-Data has not that much room; the replica is Failed, or Done as before if it was whole.
+            NoSpaceError: The Pilot-Data has not that much room; the replica is Failed, or Done as before if it was whole. One
+                that has files is the owner's, who removes them and settles it.
             StateError: The data unit or the Pilot-Data has ended, or nobody asks for the replica.
         """
 

@@ -45,9 +45,8 @@ class _Unit:
             return
         for name, replica in self.replicas.items():
             if replica.letter == ReplicaLetter.DONE:
-                left = min(replica.bytes, self.bytes)
+                self.reserved[name] = left = min(replica.bytes, self.bytes)
                 self.replicas[name] = replica._replace(bytes=left)
-                self.reserved[name] = left
 
     def _drop(self, path: str) -> bool:
         known = self.files.pop(path, None)
@@ -65,13 +64,16 @@ class _Unit:
         return is_whole
 
     def refuse(self, replica: ReplicaRecord, reason: str, *, adds: bool) -> None:
-        """Note that there is no room: a replica that was to get further files has what it had."""
-        name = replica.pilot_data
-        was_whole = self.note_whole(replica, adds=adds)
-        self.reserved[name] = self.reserved.get(name, 0) if was_whole else 0
-        letter = ReplicaLetter.DONE if was_whole else ReplicaLetter.FAILED
-        moved = self.reserved[name] if was_whole else replica.bytes
-        self.replicas[name] = ReplicaRecord(replica.data_unit, name, letter, "", moved, reason)
+        """Note that there is no room. What was to get further files has what it had; the claimer removes other files there are."""
+        name, replica = replica.pilot_data, replica._replace(reason=reason)
+        reserved = self.reserved.get(name, 0)
+        if self.note_whole(replica, adds=adds):
+            self.replicas[name] = replica._replace(letter=ReplicaLetter.DONE, owner="", bytes=reserved)
+        elif reserved:
+            self.replicas[name] = replica._replace(letter=ReplicaLetter.RUNNING, bytes=0)
+            self.leases[name] = time.monotonic() + LEASE_S
+        else:
+            self.replicas[name] = replica._replace(letter=ReplicaLetter.FAILED, owner="")
 
     def derive(self) -> None:
         """Let the state follow from the replicas, as long as it is not final."""
@@ -195,7 +197,7 @@ class LocalCatalogue(Catalogue):
                 raise StateError(f"nobody asks for data unit {data_unit} at {pilot_data}")
             if not self._may_have(unit, replica, owner, adds=adds):
                 return Claim(granted=False, holder=replica.owner)
-            self._reserve(unit, replica, size, adds=adds)
+            self._reserve(unit, replica._replace(owner=owner), size, adds=adds)
             unit.note_whole(replica, adds=adds)
             unit.replicas[pilot_data] = replica._replace(letter=ReplicaLetter.RUNNING, owner=owner, bytes=0)
             unit.leases[pilot_data] = time.monotonic() + LEASE_S

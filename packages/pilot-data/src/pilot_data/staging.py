@@ -92,15 +92,32 @@ class Staging:
         except NoSpaceError as error:
             logger.warning("replica.refused %s", error, extra={"action": "replica.refused"})
             self.error = error
+            self._give_room_back()
             return True
         if not claim.granted:
             return False
         try:
             self._make()
         finally:
-            if self._target is not None:
-                self._target.close()
+            self._close()
         return True
+
+    def _give_room_back(self) -> None:
+        """Remove what there is of a replica that has no room any more."""
+        if not self._is_ours():
+            return
+        try:
+            self._target = self._open_target()
+            self._clean()
+        except TransferError as error:
+            logger.warning("replica.left %s", error, extra={"action": "replica.left"})
+        finally:
+            self._close()
+        self._settle(ReplicaLetter.FAILED)
+
+    def _close(self) -> None:
+        if self._target is not None:
+            self._target.close()
 
     def _claim(self) -> Claim:
         order = self._order

@@ -105,7 +105,7 @@ class DataBook:
             return ["held", replica.owner]
         others = self.used(at) - replica.reserved
         if most and others + size > most:
-            replica.letter, replica.owner, replica.reserved = "F", "", 0
+            replica.letter, replica.owner = ("R", owner) if replica.reserved else ("F", "")
             self.follow(name)
             return ["full", str(others)]
         replica.reserved, replica.letter, replica.owner, replica.moved = size, "R", owner, 0
