@@ -17,6 +17,7 @@ from mover_bench import Bench, holding, request, running, settings_of
 from pilot_data import DataUnit, PilotData, markers
 from pilot_data.catalogue import DataUnitRecord, unit_in
 from pilot_data.data_session import DataSession
+from pilot_data.job import Job
 from pilot_data.node.deliveries import NodeCatalogue
 from pilot_data.node.messages import Epoch, read_settings
 from pilot_data.node.node import CACHE
@@ -307,6 +308,37 @@ def test_many_units_deliver_to_one_data_unit_at_once(
     assert unit.replicas[home].bytes == unit.bytes == sum(map(len, outputs))
     found = {**read_all(f"{tmp_path}/one"), **read_all(f"{tmp_path}/two")}
     assert found == {f"{empty.id}/{name}": name.encode() for name in outputs}
+
+
+def test_units_that_deliver_files_of_one_name_at_once_take_turns(
+    bench: Bench, pd: PilotData, session: DataSession, tmp_path: Path
+) -> None:
+    for _ in range(10):
+        unit = made(session)
+        requests = []
+        for number in range(1, 9):
+            folder = tmp_path / "sandbox" / f"cu-aaaaaa-{number}"
+            requests.append(request("out", folder, {unit.id: ["x"]}, unit=folder.name))
+            (folder / "x").unlink(missing_ok=True)
+            (folder / "x").write_bytes(b"%d" % number * 1000 * number)
+        assert not [answer.error for answer in bench.ask_all(requests) if answer.error]
+        content = (tmp_path / "store" / unit.id / "x").read_bytes()
+        assert known(session, unit) == {"x": hashlib.sha256(content).hexdigest()}
+
+
+def test_who_waits_for_another_delivery_is_canceled(
+    bench: Bench, pd: PilotData, empty: DataUnit, folder: Path, tmp_path: Path, session: DataSession
+) -> None:
+    write(folder, "x")
+    other = tmp_path / "sandbox" / "cu-aaaaaa-2"
+    write(other, "x")
+    one, waiting = (request("out", at, {empty.id: ["x"]}, unit=at.name) for at in (folder, other))
+    with bench.node.turns.taken(empty.id, ["x"], Job()):
+        bench.say(waiting)
+        assert session.catalogue.wait_for(lambda: bool(unit_in(session.catalogue, empty.id).replicas), 30)
+        bench.cancel(waiting)
+        assert bench.next().error == "canceled"
+    assert bench.ask(one).error == ""
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pilot_data.catalogue import PilotDataRecord, store_in
 from .messages import Settings
 from .nearness import Label
 from .pins import forget_pins
+from .turns import Turns
 
 if TYPE_CHECKING:
     from .cache import Cache
@@ -29,12 +30,14 @@ class Node:
     Attributes:
         epoch: The pilot's current registration.
         label: Of the pilot.
+        turns: Of deliveries.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.epoch = ""
         self.label = Label(settings.datacenter, settings.machine)
+        self.turns = Turns()
         self._stores: dict[str, PilotDataRecord] = {}
         self._lock = threading.RLock()
         if settings.is_fresh:
@@ -85,7 +88,7 @@ class Node:
     def wake(self) -> None:
         """Let all who wait look whether they are canceled."""
         with self._lock:
-            opened = [vars(self).get("_catalogue"), vars(self).get("_cache")]
+            opened = [self.turns, vars(self).get("_catalogue"), vars(self).get("_cache")]
         for one in opened:
             if one is not None:
                 one.wake()

@@ -102,7 +102,8 @@ class _Delivering:
         request, output = self._request, self._output
         is_own = request.folder == f"{self._node.settings.sandbox}/{request.unit}"
         putting = Putting(self._folder, home, output.data_unit, output.entries, is_settled=is_own)
-        with putting:
+        paths = (entry.path for entry in output.entries)
+        with putting, self._node.turns.taken(output.data_unit, paths, self._job):
             try:
                 files = putting.run(self._job)
                 answer = self._say(home, files)
