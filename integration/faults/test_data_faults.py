@@ -12,7 +12,8 @@ import pytest
 
 from child_program import processes_of
 from closed_sessions import close_sessions
-from pilot import ComputeDataService, PilotComputeService, PilotDataService, State
+from pilot import ComputeDataService, ComputeUnit, DataUnit, PilotComputeService, PilotDataService, State
+from redis_process import RedisProcess
 from until import until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(180)]
@@ -22,6 +23,7 @@ MOVER, HEAD = "pilot_data.node", "--head"
 VICTIMS = [MOVER, HEAD, MOVER, MOVER, HEAD, MOVER, HEAD, MOVER]
 """Each is killed when some more units have run; other units are at every other step of their way then."""
 UNITS_BETWEEN = 6
+NAMES = [f"out-{number}" for number in range(UNITS)]
 
 
 class Runs:
@@ -60,15 +62,24 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
 
 
 @pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisProcess]:
+    """A server that keeps only what it is told to."""
+    made = RedisProcess(tmp_path / "redis")
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
 def work(
-    redis_url: str, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: RedisProcess, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ComputeDataService]:
     """A pilot, and a folder as Pilot-Data."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with (
-        PilotComputeService(redis_url) as pilots,
-        PilotDataService(redis_url) as stores,
+        PilotComputeService(server.url) as pilots,
+        PilotDataService(server.url) as stores,
         ComputeDataService() as made,
     ):
         pilots.create_pilot(
@@ -98,13 +109,12 @@ def kill(home: Path, word: str) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def test_units_with_data_lose_nothing_while_mover_and_head_are_killed(
-    work: ComputeDataService, runs: Runs, home: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "in.dat").write_bytes(os.urandom(1 << 20))
-    numbers = work.submit_data_unit({"file_urls": [f"{tmp_path}/in.dat"]})
+def submit(work: ComputeDataService, runs: Runs, folder: Path) -> tuple[DataUnit, list[ComputeUnit]]:
+    """Return a data unit, and the units that add a file each to it."""
+    (folder / "in.dat").write_bytes(os.urandom(1 << 20))
+    numbers = work.submit_data_unit({"file_urls": [f"{folder}/in.dat"]})
+    assert numbers.wait(LIMIT_S)
     results = work.submit_data_unit({})
-    names = [f"out-{number}" for number in range(UNITS)]
     units = work.submit_compute_units(
         [
             {
@@ -114,9 +124,16 @@ def test_units_with_data_lose_nothing_while_mover_and_head_are_killed(
                 "output_data": [{results: [name]}],
                 "max_restarts": len(VICTIMS),
             }
-            for name in names
+            for name in NAMES
         ]
     )
+    return results, units
+
+
+def test_units_with_data_lose_nothing_while_mover_and_head_are_killed(
+    work: ComputeDataService, runs: Runs, home: Path, tmp_path: Path
+) -> None:
+    results, units = submit(work, runs, tmp_path)
     for victim in VICTIMS:
         runs.hear(UNITS_BETWEEN)
         kill(home, victim)
@@ -124,11 +141,26 @@ def test_units_with_data_lose_nothing_while_mover_and_head_are_killed(
     assert {unit.state for unit in units} == {State.Done}, [unit.details.get("message") for unit in units]
 
     runs.hear_rest()
-    assert set(runs.heard) == set(names)
+    assert set(runs.heard) == set(NAMES)
     cut_off = VICTIMS.count(HEAD) * CORES
     assert runs.heard.total() <= UNITS + cut_off, "only what a head took along has run again"
-    assert sorted(results.list()) == sorted(names)
+    assert sorted(results.list()) == sorted(NAMES)
     content = (tmp_path / "in.dat").read_bytes()
     delivered = tmp_path / "store" / results.id
-    assert sorted(os.listdir(delivered)) == sorted(names), "nothing half moved is left"
-    assert all((delivered / name).read_bytes() == 2 * content for name in names)
+    assert sorted(os.listdir(delivered)) == sorted(NAMES), "nothing half moved is left"
+    assert all((delivered / name).read_bytes() == 2 * content for name in NAMES)
+
+
+def test_no_output_is_missing_after_a_server_has_forgotten_its_last_words(
+    work: ComputeDataService, runs: Runs, server: RedisProcess, tmp_path: Path
+) -> None:
+    results, units = submit(work, runs, tmp_path)
+    for _ in VICTIMS:
+        runs.hear(UNITS_BETWEEN // 2)
+        server.save()
+        runs.hear(UNITS_BETWEEN // 2)
+        server.kill()
+        server.start()
+    assert work.wait(LIMIT_S), [unit.details for unit in units if unit.state is not State.Done]
+    assert {unit.state for unit in units} == {State.Done}, [unit.details.get("message") for unit in units]
+    assert sorted(results.list()) == sorted(NAMES)

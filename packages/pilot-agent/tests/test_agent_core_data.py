@@ -282,6 +282,30 @@ def test_a_server_that_forgot_hears_of_what_is_delivered_that_it_ran() -> None:
     assert made.letters == {"a": "R"}
 
 
+def test_a_server_that_forgot_has_what_was_delivered_lately_delivered_again() -> None:
+    made = bench()
+    late, plain = ReportItem("a", 1, "D", end=kept(end())), ReportItem("b", 1, "D", end=end())
+    made.tell(ServerForgot([late, plain]))
+    assert made.moved == [("out", "a")]
+    assert made.letters == {"a": "R", "b": "D"}
+    assert sorted(made.core.held()) == [("a", 1), ("b", 1)]
+    made.confirmed()
+    went(made, "a")
+    assert made.letters == {"a": "D"}
+
+
+def test_what_was_delivered_to_a_server_that_forgot_and_did_not_hear_of_the_end_is_delivered_again() -> None:
+    made = delivering()
+    went(made, "a")
+    assert made.letters == {"a": "D"}
+    made.tell(ServerForgot([]))
+    assert made.moved == [("out", "a")]
+    assert made.letters == {"a": "R"}
+    made.confirmed()
+    went(made, "a")
+    assert made.letters == {"a": "D"}
+
+
 def test_a_delivery_that_a_server_took_for_nobodys_is_made_again_when_it_knows_the_unit() -> None:
     made = delivering()
     stale(made)

@@ -13,7 +13,7 @@ import redis
 
 import fake_storage
 from local_redis import LocalRedis
-from mover_bench import Bench, holding, request, running, settings_of
+from mover_bench import PILOT, Bench, holding, request, running, settings_of
 from pilot_data import DataUnit, PilotData, markers
 from pilot_data.catalogue import DataUnitRecord, unit_in
 from pilot_data.data_session import DataSession
@@ -22,9 +22,12 @@ from pilot_data.node.deliveries import NodeCatalogue
 from pilot_data.node.messages import Epoch, read_settings
 from pilot_data.node.node import CACHE
 from pilot_data.testing.sample_files import read_all
+from pilot_protocol import unit_ops
 from pilot_protocol.data_ops import DeliveryAnswer
 from pilot_protocol.data_records import ReplicaLetter, ReplicaRecord
+from pilot_session import coordination_url
 from pilot_session.identifiers import new_id
+from pilot_session.redis_link import RedisLink
 
 UNIT = "cu-aaaaaa-1"
 
@@ -276,6 +279,21 @@ def test_who_delivers_under_an_older_epoch_is_stale_and_may_ask_again(
     assert bench.ask(request("out", folder, {empty.id: ["x"]})).is_stale
     bench.say(Epoch(epoch))
     assert bench.ask(request("out", folder, {empty.id: ["x"]})).error == ""
+    assert known(session, empty) == sums("x")
+
+
+def test_what_has_ended_has_been_delivered(
+    bench: Bench, pd: PilotData, empty: DataUnit, folder: Path, session: DataSession, redis_server: LocalRedis
+) -> None:
+    write(folder, "x")
+    one = request("out", folder, {empty.id: ["x"]})
+    assert bench.ask(one).error == ""
+    keys = session.catalogue._keys  # type: ignore[attr-defined]
+    link = RedisLink(coordination_url.parse(redis_server.url))
+    done = unit_ops.UnitReport(one.unit, one.attempt, "D", b"result")
+    assert link.run(unit_ops.report(keys, PILOT, bench.node.epoch, [done])).outcomes == "1"
+    link.close()
+    assert bench.ask(one).error == ""
     assert known(session, empty) == sums("x")
 
 

@@ -260,7 +260,8 @@ def test_only_who_holds_the_unit_delivers(data: ScriptedInputs, pilot: ScriptedP
     assert data.deliver(pilot, 0, X, HERE, ("a", 1)).verdict == "stale"
     pilot.epoch = epoch
     pilot.report((0, 1, "D"))
-    assert data.deliver(pilot, 0, X, HERE, ("a", 1)).verdict == "stale"
+    assert data.deliver(pilot, 0, X, HERE, ("a", 1)).verdict == "over"
+    assert data.deliver(other, 0, X, HERE, ("a", 1)).verdict == "stale"
     assert data.read(X).files == 0
 
 

@@ -189,7 +189,7 @@ class Coordinator:
     async def _sync(self) -> None:
         """Report first: an end that Redis has not heard of must not go back into a queue, nor a start for free."""
         if self._must_repeat:
-            self._must_repeat = False
+            self._must_repeat, self._report = False, None  # the core reports again, some of it later
             self._hooks.dispatch(events.ServerForgot(self._hooks.said_lately()))
         while self._report is not None:
             await self._send_report()

@@ -67,7 +67,7 @@ class DeliveryAnswer:
     """Reply to a delivery."""
 
     verdict: str
-    """``delivered``, ``stale``, ``unit``, ``store``, ``elsewhere``, ``busy`` or ``full``; see ``lua/deliver_files.lua``."""
+    """``delivered``, ``over``, ``stale``, ``unit``, ``store``, ``elsewhere``, ``busy`` or ``full``; see ``lua/deliver_files.lua``."""
     detail: str = ""
     """The Pilot-Data that the files belong to, or how many bytes are used."""
 

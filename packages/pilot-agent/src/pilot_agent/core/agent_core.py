@@ -42,6 +42,7 @@ from pilot_agent.scheduler.slots import Capacity, NodeSpec
 from pilot_agent.unit_record import PLACED, SWEEPING, Cause
 
 from .claims import Claims
+from .deliveries import has_output
 from .endings import WALLTIME_OVER
 from .invariants import check
 from .patience import Patience
@@ -191,7 +192,11 @@ class AgentCore:
         self._progress.executor_lost(event, now_s)
 
     def _reports_found(self, event: ReportsFound, _now_s: float) -> None:
-        for item in event.items:
+        self._tell_ends(event.items)
+
+    def _tell_ends(self, items: Sequence[ReportItem]) -> None:
+        """Report ends that were found in the journal; what they leave is delivered before."""
+        for item in items:
             if not self.table.deliveries.take_in(item):
                 self.table.reports.add(item)
 
@@ -228,7 +233,11 @@ class AgentCore:
         self.table.reports.send_again()
 
     def _server_forgot(self, event: ServerForgot, _now_s: float) -> None:
-        self.table.reports.outbox += event.ends
+        self.table.reports.send_again()
+        unheard = self.table.reports.take_back(
+            has_output
+        )  # the server may have forgotten what was delivered before
+        self._tell_ends([*event.ends, *unheard])
         self.table.reports.say_again(
             record for record in self.table.records.values() if record.phase in (PLACED, SWEEPING)
         )

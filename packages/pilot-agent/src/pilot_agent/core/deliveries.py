@@ -67,12 +67,11 @@ class Deliveries:
 
     def take_in(self, item: ReportItem) -> bool:
         """Deliver the output of a unit that has ended, if it has some to deliver; else say no, and nothing has changed."""
-        wanted = item.end.get("deliver") if item.end is not None else None
-        if wanted is None or not is_delivered(wanted, item.letter):
+        if item.end is None or not has_output(item):
             return False
         self._open[item.id] = delivery = _Delivery(item)
         self._fresh.append(delivery)
-        self._moves.deliver(item.id, item.attempt, wanted)
+        self._moves.deliver(item.id, item.attempt, item.end["deliver"])
         return True
 
     def _find(self, unit_id: str, attempt: int) -> _Delivery | None:
@@ -174,6 +173,11 @@ class Deliveries:
             return []
         causes, self._causes = self._causes, []
         return [NoteCauses(causes)]
+
+
+def has_output(item: ReportItem) -> bool:
+    """Tell whether output is delivered before this is reported."""
+    return item.end is not None and is_delivered(item.end.get("deliver"), item.letter)
 
 
 def _cause_of(delivery: _Delivery, error: str) -> Cause | None:

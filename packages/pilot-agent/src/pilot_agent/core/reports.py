@@ -9,6 +9,7 @@ Invariant: an item is in the outbox, under way, or held back until Redis may kno
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Callable
 
 from pilot_agent.actions import Report, ReportItem
 from pilot_agent.scheduler.slots import Slots
@@ -167,6 +168,13 @@ class Reports:
         if self.under_way is not None:
             self.outbox = self.under_way + self.outbox
             self.under_way = None
+
+    def take_back(self, is_meant: Callable[[ReportItem], bool]) -> list[ReportItem]:
+        """Take out again what is not under way, and return it."""
+        waiting = [*self.outbox, *(item for _, item in self.held_back)]
+        self.outbox = [item for item in self.outbox if not is_meant(item)]
+        self.held_back = [entry for entry in self.held_back if not is_meant(entry[1])]
+        return [item for item in waiting if is_meant(item)]
 
     def pending(self) -> Iterator[ReportItem]:
         """Yield everything that Redis has not confirmed."""

@@ -30,6 +30,8 @@ from .putting import Putting
 logger = logging.getLogger(__name__)
 
 DELIVERED = "delivered"
+OVER = "over"
+"""The attempt has ended, so this was delivered before."""
 _GONE = frozenset({ReplicaLetter.FAILED, ReplicaLetter.CANCELED})
 """Of replicas that never came: nothing is at home there."""
 
@@ -92,7 +94,7 @@ class _Delivering:
             answer = self._say(home, ())
             if answer.verdict == DELIVERED:
                 answer = self._put(home)
-            if answer.verdict == DELIVERED:
+            if answer.verdict in {DELIVERED, OVER}:
                 return
             home = self._next(home, answer)
 

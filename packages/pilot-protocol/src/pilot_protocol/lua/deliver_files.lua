@@ -1,12 +1,17 @@
 -- Adds files that a unit has left at a Pilot-Data to a data unit. Args: pilot, epoch, unit, attempt, data unit, Pilot-Data,
--- then path, size and sealed record of each. Returns a verdict and a detail: 'stale', the unit is not held by that pilot in
--- that attempt; 'unit' or 'store', which has ended or is not known; 'elsewhere' and the Pilot-Data where the data unit's
+-- then path, size and sealed record of each. Returns a verdict and a detail: 'over', the unit has ended in that attempt;
+-- 'stale', it is not held by that pilot in that attempt; 'unit' or 'store', which has ended or is not known; 'elsewhere' and the Pilot-Data where the data unit's
 -- files are; 'busy', somebody moves files there; 'full' and the bytes that are used; 'delivered'. A data unit without
 -- replicas gets one there.
 local refused = refuse_unless_open()
 if refused then return refused end
 local pilot, epoch, id, attempt, unit_name, store = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local FIRST = 8
+
+local function is_over_here()
+  local u = unit(id)
+  return u and is_final(u.state) and u.pilot == pilot and u.attempt == attempt
+end
 
 local function is_held_here()
   local u = unit(id)
@@ -58,6 +63,7 @@ local function take(list, r)
 end
 
 local function deliver()
+  if is_over_here() then return 'over', '' end
   if not is_held_here() then return 'stale', '' end
   local record = data_unit_record(unit_name)
   if not record or is_over(record.state) then return 'unit', '' end

@@ -264,6 +264,8 @@ class MemorySession:
     def _deliver_files(self, name: str, epoch: str, *rest: Any) -> list[str]:
         unit, attempt, data_unit, store, *files = rest
         known, pilot = self.book.units.get(unit), self.pilots.get(name, MemoryPilot())
+        if known and known.is_final and (known.pilot, known.attempt) == (name, attempt):
+            return ["over", ""]
         if known is None or known.is_final or pilot.has_ended or pilot.epoch != epoch:
             return ["stale", ""]
         if known.attempt < attempt:
