@@ -401,6 +401,30 @@ def test_what_is_refused_in_the_end_is_taken_away(
     assert not read_all(str(tmp_path / "store"))
 
 
+@pytest.mark.parametrize("what", ["data unit", "transfer"])
+def test_what_fails_after_something_was_delivered_leaves_nothing(
+    bench: Bench,
+    pd: PilotData,
+    empty: DataUnit,
+    folder: Path,
+    session: DataSession,
+    tmp_path: Path,
+    what: str,
+) -> None:
+    write(folder, "x", "y", "z")
+    other = made(session)
+    assert bench.ask(request("out", folder, {empty.id: ["z"]}, unit="cu-aaaaaa-2")).error == ""
+    if what == "data unit":
+        other.cancel()
+    data, transfers = {empty.id: ["x", "y"]}, ["/nowhere/else < missing"] if what == "transfer" else []
+    if what == "data unit":
+        data[other.id] = ["x"]
+    assert bench.ask(request("out", folder, data, *transfers)).error
+    assert known(session, empty) == sums("z")
+    assert read_all(f"{tmp_path}/store") == {f"{empty.id}/z": b"z"}
+    assert pd.details["used"] == 1
+
+
 @pytest.mark.parametrize("scheme", ["file", "fake"])
 def test_what_is_refused_takes_nothing_away_that_another_unit_has_put_meanwhile(
     bench: Bench, make_pd: Callable[..., PilotData], empty: DataUnit, folder: Path, tmp_path: Path,

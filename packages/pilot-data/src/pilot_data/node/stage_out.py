@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pilot_data import markers
 from pilot_data.adaptors.file import FileStorage
 from pilot_data.catalogue import LEASE_S, DataUnitRecord, PilotDataRecord, no_room, store_in, unit_in
 from pilot_data.entries import Entry
-from pilot_data.errors import StaleAttemptError
+from pilot_data.errors import CanceledError, StaleAttemptError
 from pilot_data.job import Job
 from pilot_data.locations import Location
 from pilot_data.storage import Access
 from pilot_protocol.data_ops import DeliveryAnswer
 from pilot_protocol.data_records import FileRecord, ReplicaLetter, ReplicaRecord
-from pilot_protocol.errors import StateError, TransferError
+from pilot_protocol.errors import CoordinationError, PilotError, StateError, TransferError
 from pilot_protocol.states import State
 
 from .deliveries import Attempt
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 DELIVERED = "delivered"
 OVER = "over"
 """The attempt has ended, so this was delivered before."""
+_LEFT = (CanceledError, CoordinationError, StaleAttemptError)
+"""After which what was delivered stays: this is said again, or another attempt may have delivered the same."""
 _GONE = frozenset({ReplicaLetter.FAILED, ReplicaLetter.CANCELED})
 """Of replicas that never came: nothing is at home there."""
 
@@ -63,16 +66,27 @@ def stage_out(node: Node, request: Request, job: Job) -> None:
         job: Is told how many bytes have moved.
 
     Raises:
-        PilotError: A pattern means nothing, or a data unit could not get its files; then it has none of them.
+        PilotError: A pattern means nothing, a data unit could not get its files, or a transfer failed; then none of the data
+            units has any of them.
     """
     folder = FileStorage(Location("file", path=request.folder), Access())
     entries = outputs_in(folder, node.cache_folder) if request.data else []
     ids = {data_unit_id(name, node.settings.session): names for name, names in request.data.items()}
     outputs = [Output(name, meant(entries, patterns, name)) for name, patterns in ids.items()]
-    for output in outputs:
-        _Delivering(node, request, folder, output, job).run()
-    for text in request.transfers:
-        outgoing(text, request.folder, node.settings.sandbox, job)
+    delivered: list[_Delivering] = []
+    try:
+        for output in outputs:
+            delivering = _Delivering(node, request, folder, output, job)
+            delivering.run()
+            delivered.append(delivering)
+        for text in request.transfers:
+            outgoing(text, request.folder, node.settings.sandbox, job)
+    except _LEFT:
+        raise
+    except PilotError:
+        for delivering in delivered:
+            delivering.take_back()
+        raise
 
 
 class _Delivering:
@@ -84,6 +98,7 @@ class _Delivering:
         self._folder = folder
         self._output = output
         self._begun = self._unit()
+        self._put_last: tuple[PilotDataRecord, Sequence[FileRecord]] | None = None
         self._job = replace(job, checksum=self._begun.description.get("checksum", "sha256"))
 
     def run(self) -> None:
@@ -101,11 +116,7 @@ class _Delivering:
     def _put(self, home: PilotDataRecord) -> DeliveryAnswer:
         """Put the files and tell of them; those that are not taken are taken away again."""
         self._check_room(home)
-        request, output = self._request, self._output
-        is_own = request.folder == f"{self._node.settings.sandbox}/{request.unit}"
-        putting = Putting(self._folder, home, output.data_unit, output.entries, is_settled=is_own)
-        paths = (entry.path for entry in output.entries)
-        with putting, self._node.turns.taken(output.data_unit, paths, self._job):
+        with self._putting(home, self._job) as putting:
             try:
                 files = putting.run(self._job)
                 answer = self._say(home, files)
@@ -115,7 +126,26 @@ class _Delivering:
             if answer.verdict != DELIVERED:
                 self._withdraw(files)
                 putting.undo(self._known())
+        self._put_last = home, files
         return answer
+
+    def take_back(self) -> None:
+        """Let the data unit have nothing of what was delivered."""
+        if self._put_last is None:
+            return
+        home, files = self._put_last
+        with self._putting(home, Job()) as putting:
+            self._node.catalogue.remove_files(self._output.data_unit, self._ours(files))
+            putting.undo(self._known())
+
+    @contextmanager
+    def _putting(self, home: PilotDataRecord, job: Job) -> Iterator[Putting]:
+        request, output = self._request, self._output
+        is_own = request.folder == f"{self._node.settings.sandbox}/{request.unit}"
+        putting = Putting(self._folder, home, output.data_unit, output.entries, is_settled=is_own)
+        paths = (entry.path for entry in output.entries)
+        with putting, self._node.turns.taken(output.data_unit, paths, job):
+            yield putting
 
     def _next(self, home: PilotDataRecord, answer: DeliveryAnswer) -> PilotDataRecord:
         """Return where to try next, when there is anything to try.
@@ -199,10 +229,14 @@ class _Delivering:
 
     def _withdraw(self, files: Sequence[FileRecord]) -> None:
         """Let the data unit forget files of a delivery that was taken only in part."""
-        known = {file.path: file for file in self._node.catalogue.files(self._output.data_unit)}
-        ours = [file.path for file in files if known.get(file.path) == file]
+        ours = self._ours(files)
         if ours and len(ours) < len(files):
             self._node.catalogue.remove_files(self._output.data_unit, ours)
+
+    def _ours(self, files: Sequence[FileRecord]) -> list[str]:
+        """Return the paths of files that the data unit has just as they are."""
+        known = {file.path: file for file in self._node.catalogue.files(self._output.data_unit)}
+        return [file.path for file in files if known.get(file.path) == file]
 
     def _known(self) -> set[str]:
         return {file.path for file in self._node.catalogue.files(self._output.data_unit)}
