@@ -89,7 +89,10 @@ class AgentProcess:
     def kill(self, *pids: int) -> None:
         """Kill processes, all at once."""
         for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(
+                ProcessLookupError
+            ):  # what looked like an executor was a unit that had not begun yet
+                os.kill(pid, signal.SIGKILL)
 
     def kill_whole(self) -> None:
         """Kill supervisor, head and executors; nobody is left to look after the units."""

@@ -26,11 +26,14 @@ from pilot_protocol.operation import Operation, Query
 from pilot_protocol.scripts import knows_flags, script
 from pilot_protocol.signing import CANCEL, KEY_BYTES, RESULT, Seal
 from pilot_protocol.version import PROTOCOL
+from pilot_session.identifiers import new_id
 from redis_process import RedisProcess
 
 T = TypeVar("T")
 
-SESSION, SERVICE, GROUP, PILOT = "s-abcdefghijklmnop", "pcs-aaaaaaaa", "abcdef", "p-aaaaaaaa"
+SESSION, SERVICE, GROUP = "s-abcdefghijklmnop", "pcs-aaaaaaaa", "abcdef"
+PILOT = new_id("p")
+"""Of this process alone: agents share a folder in /tmp with others of the same pilot."""
 PATIENCE_S = 45.0
 _BLOCK_MS = 500
 AGENT = (sys.executable, "-m", "pilot_agent")

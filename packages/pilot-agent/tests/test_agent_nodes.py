@@ -8,14 +8,15 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from agent_bundle import write_bundle
 from fake_nodes import blind_node, break_node, pbs_job
-from live_agent import LiveAgent, LiveSession, live_session
+from live_agent import PILOT, LiveAgent, LiveSession, live_session
+from marked_processes import wait_for_end
 from pilot_agent.exit_codes import ENDED
 from pilot_agent.node.handshake import HELLO_BYTES
 
@@ -45,13 +46,17 @@ def far_executor_of(agent: LiveAgent, node: str) -> int:
     return executor
 
 
+def lasting(processes: Sequence[int]) -> list[int]:
+    """Return those processes that do not end."""
+    return [pid for pid in processes if not wait_for_end(pid)]
+
+
 def check_end(agent: LiveAgent) -> None:
     """End the agent; nothing of it may be left."""
     below = agent.below()
     agent.process.terminate()
     assert agent.wait() == ENDED
-    left = [pid for pid in below if Path(f"/proc/{pid}/cmdline").exists()]
-    assert left == []
+    assert lasting(below) == []
 
 
 def test_units_run_on_all_nodes_and_know_where_they_are(session: LiveSession, job: dict[str, str]) -> None:
@@ -125,7 +130,7 @@ def test_a_node_with_other_settings_is_not_let_in(
 ) -> None:
     other = tmp_path / "other.json"
     other.touch(mode=0o600)
-    settings = {"key": session.key.hex(), "pilot": "p-aaaaaaaa", "sandbox": str(tmp_path / "p-aaaaaaaa")}
+    settings = {"key": session.key.hex(), "pilot": PILOT, "sandbox": str(tmp_path / PILOT)}
     other.write_text(json.dumps({**settings, **change}))
     blind_node(tmp_path / "job", "n2", other)
     agent = session.start_agent(environment=job, cores=None)
@@ -145,7 +150,7 @@ def test_an_executor_that_is_killed_comes_back_and_only_its_units_start_again(
     of_node = agent.below(executor)
     os.kill(executor, signal.SIGKILL)
     session.wait(lambda: sum("D" in session.states[unit] for unit in units) == 2)
-    assert not [pid for pid in of_node if Path(f"/proc/{pid}/cmdline").exists()]
+    assert lasting(of_node) == []
     assert "node.back n3" in agent.said
     assert session.pilot()["nodes"] == f"{OWN},n2,n3"
     again = session.submit(*['echo "$PILOT_UNIT_NODES"; exec sleep 0.1'] * 6)
@@ -164,7 +169,7 @@ def test_a_warden_that_is_killed_takes_its_node_along_and_the_rest_goes_on(
     of_node = agent.below(warden)
     os.kill(warden, signal.SIGKILL)
     session.wait_for(units, "D")
-    assert not [pid for pid in of_node if Path(f"/proc/{pid}/cmdline").exists()]
+    assert lasting(of_node) == []
     assert "node.lost n3" in agent.said
     assert {session.result(unit).node for unit in units} <= {OWN, "n2"}
     check_end(agent)
@@ -182,7 +187,7 @@ def test_a_head_that_is_killed_takes_all_nodes_along_and_the_next_one_calls_them
     before = agent.below(head)
     os.kill(head, signal.SIGKILL)
     session.wait_for(units, "D")
-    assert not [pid for pid in before if Path(f"/proc/{pid}/cmdline").exists()]
+    assert lasting(before) == []
     assert Counter(agent.said.split())["nodes.called"] == 2
     check_end(agent)
 
