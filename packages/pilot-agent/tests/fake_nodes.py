@@ -8,8 +8,8 @@ from pathlib import Path
 
 _SSH = """\
 #!/bin/sh
-# ssh [options] NODE COMMAND, on this machine. A node cannot be reached where a file `broken-NODE` is beside this one; where there
-# is one `settings-NODE`, it sees that in place of the agent's settings.
+# ssh [options] NODE COMMAND, on this machine. A node cannot be reached where a file `broken-NODE` is beside this one, and does not
+# answer where there is one `silent-NODE`; where there is one `settings-NODE`, it sees that in place of the agent's settings.
 while [ "${1#-}" != "$1" ]; do case $1 in -o) shift 2;; *) shift;; esac; done
 node=$1
 shift
@@ -18,6 +18,7 @@ if [ -e "$here/broken-$node" ]; then
     echo "ssh: connect to host $node port 22: No route to host" >&2
     exit 255
 fi
+[ -e "$here/silent-$node" ] && exec sleep 600
 command=$*
 if [ -e "$here/settings-$node" ]; then
     command=$(echo "$command" | sed "s|/[^ ]*/agent.json|$(cat "$here/settings-$node")|")
@@ -49,6 +50,11 @@ def pbs_job(folder: Path, nodes: Mapping[str, int]) -> dict[str, str]:
 def break_node(folder: Path, node: str) -> None:
     """Let a node be unreachable from now on."""
     (folder / f"broken-{node}").touch()
+
+
+def silence_node(folder: Path, node: str) -> None:
+    """Let a node not answer from now on."""
+    (folder / f"silent-{node}").touch()
 
 
 def blind_node(folder: Path, node: str, settings: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent_bundle import write_bundle
-from fake_nodes import blind_node, break_node, pbs_job
+from fake_nodes import blind_node, break_node, pbs_job, silence_node
 from live_agent import PILOT, LiveAgent, LiveSession, live_session
 from marked_processes import wait_for_end
 from pilot_agent.exit_codes import ENDED
@@ -103,6 +103,16 @@ def test_a_node_that_does_not_come_is_left_out_and_its_launch_tells_why(
     assert session.pilot()["nodes"] == f"{OWN},n2"
     wanted = "the pilot does without node n3: ssh: connect to host n3 port 22: No route to host"
     assert wanted in agent.said
+
+
+def test_a_node_that_does_not_answer_is_waited_for_as_long_as_the_options_say(
+    session: LiveSession, job: dict[str, str], tmp_path: Path
+) -> None:
+    silence_node(tmp_path / "job", "n3")
+    agent = session.start_agent(environment=job, cores=None, options={"node_patience_s": 1})
+    session.wait_for_pilot("Running")
+    assert "the pilot does without node n3: it has not come within 1 s" in agent.said
+    check_end(agent)
 
 
 def test_a_node_that_does_not_see_the_settings_says_so(
