@@ -19,18 +19,20 @@ from plain_place import PlainPlace
 LIMIT_S = 30.0
 SHELLS = ["/bin/dash", "/bin/bash", "/bin/bash --posix", "/bin/busybox sh"]
 
-MakeJob = Callable[[str], Job]
+MakeJob = Callable[..., Job]
 
 
 @pytest.fixture
 def make_job(tmp_path: Path) -> MakeJob:
-    """Makes a job of lines of shell, in a sandbox."""
+    """Makes a job of lines of shell, in a sandbox; several jobs need several, which a name tells apart."""
 
-    def make(body: str) -> Job:
-        script = tmp_path / "go"
+    def make(body: str, sandbox: str = "") -> Job:
+        folder = tmp_path / sandbox
+        folder.mkdir(exist_ok=True)
+        script = folder / "go"
         script.write_text(f"#!/bin/sh\n{body}\n")
         script.chmod(0o700)
-        return Job("pilot-p", str(script), str(tmp_path), f"{script}.out", f"{script}.err", 5)
+        return Job("pilot-p", str(script), str(folder), f"{script}.out", f"{script}.err", 5)
 
     return make
 
@@ -102,10 +104,9 @@ def test_who_ends_when_told_is_not_killed(make_job: MakeJob, tmp_path: Path) -> 
     assert queue.states([job])[job] == JobState(JobPhase.ENDED, 7)
 
 
-def test_others_are_left_alone(make_job: MakeJob, tmp_path: Path) -> None:
+def test_others_are_left_alone(make_job: MakeJob) -> None:
     queue = ProcessQueue(PlainPlace(), grace_s=0.2)
-    kept = queue.submit(make_job("exec sleep 1000"))
-    job = queue.submit(make_job("exec sleep 1000"))
+    kept, job = (queue.submit(make_job("exec sleep 1000", name)) for name in ("kept", "canceled"))
     queue.cancel([job])
     assert queue.states([kept])[kept].phase is JobPhase.RUNNING
     queue.cancel([kept])
