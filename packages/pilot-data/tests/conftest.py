@@ -21,9 +21,24 @@ from pilot_data import PilotData, PilotDataService, data_session, registry
 from pilot_data.data_session import DataSession
 from pilot_data.local_catalogue import LocalCatalogue
 from redis_catalogues import new_catalogue
+from redis_process import RedisProcess
+from shared_data import running_server, use_home
 
 if TYPE_CHECKING:
     from s3_servers import RcloneServer, S3Service
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of a user who has never run anything."""
+    return use_home(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[RedisProcess]:
+    """A server of the test's own."""
+    with tempfile.TemporaryDirectory(prefix="pd-") as folder, running_server(Path(folder)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

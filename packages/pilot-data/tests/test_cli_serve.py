@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from pilot_data.new_data_unit import make_data_unit
 from pilot_data.testing.sample_files import write
 from redis_process import RedisProcess
 from serving_programs import asked_for, serving
-from shared_data import PASSWORD, forget_sessions, running_server, use_home
+from shared_data import PASSWORD, forget_sessions
 
 Cli = Callable[..., Ran]
 Stores = tuple[PilotData, PilotData]
@@ -28,19 +27,6 @@ Stores = tuple[PilotData, PilotData]
 @pytest.fixture
 def ran(capsys: pytest.CaptureFixture[str]) -> Cli:
     return lambda *arguments: run_cli(capsys, *arguments)
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home of a user who has never run anything."""
-    return use_home(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def server(home: Path) -> Iterator[RedisProcess]:
-    """A server of the test's own."""
-    with tempfile.TemporaryDirectory(prefix="pd-") as folder, running_server(Path(folder)) as server:
-        yield server
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +18,7 @@ from pilot_protocol.states import State
 from pilot_session import coordination_url
 from pilot_session.session_file import SessionFiles
 from redis_process import RedisProcess
-from shared_data import PASSWORD, forget_sessions, running_server, use_home
+from shared_data import PASSWORD, forget_sessions
 
 LOOK = """
 import sys
@@ -29,19 +27,6 @@ service, store, unit = PilotDataService(pds_url=sys.argv[1]), PilotData(sys.argv
 assert unit.wait(30)
 print(*[one.id for one in service.list_pilots()], store.id, *[one.id for one in store.list_data_units()], unit.state)
 """
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home of a user who has never run anything."""
-    return use_home(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def server(home: Path) -> Iterator[RedisProcess]:
-    """A server of the test's own."""
-    with tempfile.TemporaryDirectory(prefix="pd-") as folder, running_server(Path(folder)) as server:
-        yield server
 
 
 @pytest.fixture
